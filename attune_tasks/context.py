@@ -1,0 +1,72 @@
+"""What one execution is given: a request by its caller, a context for its runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from attune_tasks.secret_values import Secrets
+
+__all__ = ["ExecutionContext", "ExecutionRequest", "OutputFormat", "ParameterDelivery", "ParameterFormat"]
+
+ParameterDelivery = Literal["env", "stdin"]
+ParameterFormat = Literal["json", "dotenv", "yaml"]
+OutputFormat = Literal["text", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRequest:
+    """What a caller asks for: an action by its ref, with parameters. All of it is public; none of it is secret."""
+
+    execution_id: int
+    action_ref: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    """Seconds; may shorten the action's own timeout, never lengthen it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionContext:
+    """All that a runtime needs to run one execution.
+
+    Only `execution_id` and `action_ref` are required. Either `code` (inline text) or `code_path` (the script) says
+    what to run; with neither, `entry_point` is taken as a path, relative to `working_dir`. `repr()` shows the names of
+    the secrets, never a value.
+    """
+
+    execution_id: int
+    action_ref: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=Secrets)
+    secrets_missing: tuple[str, ...] = field(default=(), kw_only=True)
+    """Names of declared secrets that the action runs without."""
+    timeout: float | None = None
+    """Seconds from the start of the child; None: no deadline."""
+    working_dir: Path | str | None = None
+    """None: a private temporary folder, removed afterwards."""
+    entry_point: str | None = None
+    code: str | None = None
+    code_path: Path | str | None = None
+    runtime_name: str | None = None
+    pack_path: Path | str | None = None
+    """The pack's folder, whose ``lib/`` a Python action can import from."""
+    parameter_delivery: ParameterDelivery = "env"
+    parameter_format: ParameterFormat = "json"
+    output_format: OutputFormat = "text"
+
+    def __post_init__(self) -> None:
+        """Wrap plain dictionaries of secrets, so that nothing which shows this object shows a value."""
+        if not isinstance(self.secrets, Secrets):
+            object.__setattr__(self, "secrets", Secrets(self.secrets))
+
+    def script_path(self) -> Path | None:
+        """Give the file to run, absolute; None where `code` is run instead."""
+        if self.code_path is not None:
+            return Path(self.code_path).absolute()
+        if self.code is not None or self.entry_point is None:
+            return None
+        return Path(self.working_dir or ".").absolute() / self.entry_point

@@ -1,0 +1,89 @@
+"""What comes back from one execution."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final, Literal, get_args
+
+__all__ = ["ExecutionResult", "Status"]
+
+Status = Literal["succeeded", "failed", "timed_out", "cancelled", "error"]
+
+_STATUSES: Final = frozenset(get_args(Status))
+_TIMES: Final = ("started_at", "finished_at")
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResult:
+    """How an execution ended, and what it said. Masked where it comes from the executor.
+
+    In JSON, `execution_id` is a decimal string (JavaScript's numbers are exact to 2**53 only) and the times are
+    ISO 8601 in UTC.
+    """
+
+    execution_id: int
+    action_ref: str
+    status: Status
+    exit_code: int | None = None
+    """The child's exit code; None where a signal ended it or none was started."""
+    signal: str | None = None
+    """The name of the signal that ended the child, as ``SIGKILL``."""
+    error: Mapping[str, str] | None = None
+    """``{"type": …, "message": …}``; None for succeeded."""
+    duration_ms: int = 0
+    started_at: datetime | None = None
+    """When the child started; None where none was started."""
+    finished_at: datetime | None = None
+    secrets_missing: tuple[str, ...] = ()
+    """Names of secrets that the execution ran without."""
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+    result: Any = None
+    """What `run` returned, or the action set: any JSON value."""
+    stdout: str = ""
+    stderr: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the status is ``succeeded``."""
+        return self.status == "succeeded"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give a dictionary that JSON can hold. Small fields stand first, the output last."""
+        data = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        data["execution_id"] = str(self.execution_id)
+        data["error"] = dict(self.error) if self.error is not None else None
+        data["secrets_missing"] = list(self.secrets_missing)
+        for name in _TIMES:
+            data[name] = data[name].isoformat() if data[name] is not None else None
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ExecutionResult:
+        """Read what :meth:`to_dict` gave; fields of later versions are ignored.
+
+        Raises ValueError where `data` is not a result.
+        """
+        known = {entry.name for entry in fields(cls)}
+        values = {name: value for name, value in data.items() if name in known}
+        if values.get("status") not in _STATUSES or "execution_id" not in values or "action_ref" not in values:
+            msg = "not an execution's result: execution_id, action_ref and a known status are required"
+            raise ValueError(msg)
+        values["execution_id"] = int(values["execution_id"])
+        values["secrets_missing"] = tuple(values.get("secrets_missing") or ())
+        for name in _TIMES:
+            if values.get(name) is not None:
+                values[name] = datetime.fromisoformat(values[name])
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """Give the JSON text of :meth:`to_dict`."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> ExecutionResult:
+        """Read what :meth:`to_json` gave."""
+        return cls.from_dict(json.loads(text))

@@ -1,0 +1,58 @@
+"""The secrets' line: what a child reads first from its standard input. See docs/wire-protocol.md.
+
+One JSON object, name to string, in UTF-8. ``"``, ``\\``, U+0000 to U+001F and U+007F inside strings are written as
+``\\u00XX``, so that bash can take the line apart at its quotes; spaces before the newline pad it to a multiple of
+:data:`BLOCK` bytes, which also hides how long the secrets are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from attune_tasks.errors import InvalidSecretError
+
+__all__ = ["BLOCK", "NAME_PATTERN", "WIRE_VERSION", "check_secret_name", "encode_secrets"]
+
+WIRE_VERSION: Final = "1"
+BLOCK: Final = 512
+NAME_PATTERN: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,127}"
+
+_NAME: Final = re.compile(NAME_PATTERN)
+_ESCAPES: Final = {code: f"\\u{code:04x}" for code in (*range(0x20), ord('"'), ord("\\"), 0x7F)}
+
+
+def check_secret_name(name: str) -> None:
+    """Raise InvalidSecretError where the wire can't carry a secret of this name."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        msg = f"the secret name {name!r} is not of the form {NAME_PATTERN}"
+        raise InvalidSecretError(msg)
+
+
+def encode_secrets(secrets: Mapping[str, str]) -> bytes:
+    """Give the line for `secrets`: a multiple of 512 bytes, ended by a newline.
+
+    Raises InvalidSecretError, which names the secret and never quotes it, for a name or a value that can't be carried.
+    """
+    members = []
+    for name, value in secrets.items():
+        check_secret_name(name)
+        if not isinstance(value, str):
+            msg = f"the secret {name!r} is {type(value).__name__}, not text"
+            raise InvalidSecretError(msg)
+        if "\0" in value:
+            msg = f"the secret {name!r} holds a NUL character, which no shell variable or C string can carry"
+            raise InvalidSecretError(msg)
+        members.append(f'"{name}":"{value.translate(_ESCAPES)}"')
+    text = "{" + ",".join(members) + "}"
+    try:
+        line = text.encode()
+    except UnicodeEncodeError:
+        line = None
+    if line is None:  # raised here, outside the handler: the error above quotes the whole line
+        broken = [name for name, value in secrets.items() if any("\ud800" <= char <= "\udfff" for char in value)]
+        msg = f"the secret {broken[0]!r} holds a lone surrogate, which is not text: store it base64-encoded"
+        raise InvalidSecretError(msg)
+    padded = -(-(len(line) + 1) // BLOCK) * BLOCK
+    return line.ljust(padded - 1) + b"\n"
