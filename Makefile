@@ -1,0 +1,71 @@
+# `make demo` and `make test` do all the set-up themselves. `make help` lists the rest.
+
+# The interpreter for .venv; where it is empty, the first Python 3.11 or newer that is found.
+PYTHON ?=
+# Arguments for pytest: make test TESTS="tests/unit -k wire"
+TESTS ?=
+# Arguments for uv: make lock LOCK=--upgrade
+LOCK ?=
+# Where `make wheel` puts it.
+DIST ?= dist
+
+VENV := .venv
+BIN := $(VENV)/bin
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header $(LOCK)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench lock wheel clean
+
+help: ## List these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "make %-8s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.run-installed ## Show Python and shell actions run through a real Celery worker
+	@$(BIN)/attune-tasks demo
+
+test: $(VENV)/.test-installed ## Run all tests (TESTS="arguments for pytest")
+	@tools/ensure-test-tools
+	@tools/run-tests $(VENV) $(TESTS)
+
+lint: $(VENV)/.test-installed ## Check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.test-installed ## Format the code and mend what can be mended safely
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.run-installed ## Measure against the naive ways, as ratios
+	@$(BIN)/python benchmarks/run.py
+
+lock: ## Write the lock files anew, by uv (LOCK=--upgrade for newer versions)
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	$(COMPILE) pyproject.toml --group test -o requirements/test.txt
+	$(COMPILE) pyproject.toml -c requirements/test.txt -o requirements/run.txt
+	$(COMPILE) --group build -c requirements/test.txt -o requirements/build.txt
+	$(COMPILE) --group docs -c requirements/test.txt -o requirements/docs.txt
+
+wheel: $(VENV)/.run-installed ## Build the wheel (DIST=folder)
+	@$(BIN)/python -m build --wheel --no-isolation --outdir $(DIST) .
+
+clean: ## Remove what was built and cached; .venv stays
+	rm -rf build dist site htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find attune_tasks tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(BIN)/python:
+	@tools/make-venv $(VENV) $(PYTHON)
+
+# Stamps: a second run installs nothing, a changed lock file installs again.
+$(VENV)/.run-installed: requirements/build.txt requirements/run.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what running needs into $(VENV)"
+	@tools/pip-install $(VENV) --require-hashes -r requirements/build.txt -r requirements/run.txt
+	@tools/pip-install $(VENV) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.test-installed: requirements/test.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what the tests need into $(VENV)"
+	@tools/pip-install $(VENV) --require-hashes -r requirements/test.txt
+	@tools/pip-install $(VENV) --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,34 @@
+"""What every test gets, and what is said at the end of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.servers import used_server, used_servers
+
+_KEY = "used_servers"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what a process of xdist noted to the one that reports."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_KEY] = [list(server) for server in used_servers()]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a process of xdist noted; one that crashed has no output."""
+    for server in getattr(node, "workeroutput", {}).get(_KEY, ()):
+        used_server(*server)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which real servers the tests used."""
+    terminalreporter.section("real servers used")
+    for name, version, detail in used_servers():
+        terminalreporter.line(f"{name} {version}" + (f" ({detail})" if detail else ""))
+    if not used_servers():
+        terminalreporter.line("none")
