@@ -1,0 +1,127 @@
+"""The masker: takes the values of secrets out of what an action printed, returned or failed with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain, count
+from typing import Any, Final, NoReturn
+
+from attune_tasks.masking.spans import joined_spans
+
+__all__ = ["SHORTEST", "Masker"]
+
+SHORTEST: Final = 4
+"""Characters. What is shorter is not masked: it would occur by chance and ruin every output."""
+
+
+class Masker:
+    """Replaces the values of secrets by :attr:`mask`.
+
+    What is looked for: each value, and each line of a value of several lines, of at least :data:`SHORTEST`
+    characters. Lines of nothing but white space are no secret. Encoded forms (base64, URL) are not looked for.
+    `repr()` tells the number of patterns only, and a masker is not pickled.
+    """
+
+    __slots__ = ("_mask", "_patterns", "margin", "mask")
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        """Take the patterns from `secrets`, name to value."""
+        patterns = {pattern for value in secrets.values() for pattern in _patterns_of(value)}
+        self._patterns = tuple(_encode(pattern) for pattern in sorted(patterns))
+        self.margin: int = max(map(len, self._patterns), default=0)
+        """Bytes of the longest pattern: how far before the first byte shown an occurrence can begin."""
+        self.mask: str = _mask_for(patterns)
+        """``***``; other characters where a secret holds these in a way that a mask could complete a secret."""
+        self._mask = _encode(self.mask)
+
+    def __repr__(self) -> str:
+        """Tell the number of patterns only."""
+        return f"Masker({len(self._patterns)} patterns)"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a pickle would hold the values."""
+        msg = "a masker is not pickled: it holds secrets"
+        raise TypeError(msg)
+
+    def mask_bytes(self, data: bytes, skip: int = 0) -> bytes:
+        """Give `data` from byte `skip` on, each run of overlapping occurrences replaced by the mask.
+
+        The bytes before `skip` are looked at and not shown: a run that reaches over `skip` gives a mask at the
+        start. :attr:`margin` bytes before `skip` are enough to know what more would show.
+        """
+        pieces = []
+        position = skip
+        for start, end in joined_spans(data, self._patterns):
+            if end > skip:
+                pieces += [data[position:start], self._mask]  # the slice is empty where the run began before `skip`
+                position = end
+        pieces.append(data[position:])
+        return b"".join(pieces)
+
+    def mask_text(self, text: str) -> str:
+        """Give `text` masked; lone surrogates in it stay as they are."""
+        return _decode(self.mask_bytes(_encode(text)))
+
+    def mask_json(self, value: Any) -> Any:
+        """Give a JSON value masked, keys too, its shape kept.
+
+        A number in whose decimal text a secret occurs becomes the mask as text. Keys which are alike when masked get
+        a number. Raises TypeError for what is no JSON value.
+        """
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self.mask_text(value)
+        if isinstance(value, int | float):
+            text = str(value)
+            return value if self.mask_text(text) == text else self.mask
+        if isinstance(value, list | tuple):
+            return [self.mask_json(item) for item in value]
+        if isinstance(value, Mapping):
+            return self._mask_object(value)
+        msg = f"{type(value).__name__} is no JSON value"
+        raise TypeError(msg)
+
+    def _mask_object(self, members: Mapping[str, Any]) -> dict[str, Any]:
+        masked: dict[str, Any] = {}
+        tried: dict[str, int] = {}
+        for key, value in members.items():
+            name = plain = self.mask_text(key)
+            # The mask before the number keeps the number from completing a secret with what stands before it.
+            stem = plain if plain.endswith(self.mask) else plain + self.mask
+            while name in masked or self.mask_text(name) != name:
+                tried[stem] = tried.get(stem, 1) + 1
+                name = f"{stem}{tried[stem]}"
+            masked[name] = self.mask_json(value)
+        return masked
+
+
+def _patterns_of(value: str) -> Iterator[str]:
+    if len(value) >= SHORTEST:
+        yield value
+    if "\n" in value:
+        for line in value.split("\n"):
+            bare = line.strip("\r")
+            if len(bare) >= SHORTEST and not bare.isspace():
+                yield bare
+
+
+def _mask_for(patterns: set[str]) -> str:
+    """Choose a mask that is no part of any pattern's occurrence, whatever stands beside it.
+
+    An occurrence that takes in part of a mask begins in it, ends in it, or holds it whole. So where no pattern begins
+    or ends with the character or holds it three times in a row, masked output holds no pattern after one pass.
+    """
+    edges = {pattern[0] for pattern in patterns} | {pattern[-1] for pattern in patterns}
+    for char in chain("*#=~", map(chr, count(0x2588))):  # U+2588 and on: blocks and geometric shapes
+        if char not in edges and not any(char * 3 in pattern for pattern in patterns):
+            return char * 3
+    raise AssertionError  # pragma: no cover - patterns are finitely many
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")

@@ -1,0 +1,17 @@
+"""Secrets: what a reference is, who resolves it, and how an action gets those that it declares."""
+
+from attune_tasks.secrets.file import FileSecretProvider
+from attune_tasks.secrets.manager import FetchedSecrets, SecretCheck, SecretManager
+from attune_tasks.secrets.provider import SecretProvider, create_provider
+from attune_tasks.secrets.references import SecretReference, parse_reference
+
+__all__ = [
+    "FetchedSecrets",
+    "FileSecretProvider",
+    "SecretCheck",
+    "SecretManager",
+    "SecretProvider",
+    "SecretReference",
+    "create_provider",
+    "parse_reference",
+]

@@ -1,0 +1,101 @@
+"""The secret provider ``file``: one TOML or YAML file, readable by its owner alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attune_tasks.errors import SecretsUnavailableError, SettingsError
+from attune_tasks.nearest import nearest
+from attune_tasks.secrets.file_formats import ParseFailure, parse_toml, parse_yaml
+from attune_tasks.secrets.references import SecretReference
+
+__all__ = ["FileSecretProvider"]
+
+_PARSERS: Final = {".toml": parse_toml, ".yaml": parse_yaml, ".yml": parse_yaml}
+
+
+class FileSecretProvider:
+    """Reads secrets from a file, anew for each read. A top-level key is a path; the fields stand beneath it.
+
+    The file is refused unless its mode gives nothing to group and others and it belongs to this process's user. A
+    symlink is followed (mounted secrets are often symlinks); what counts is the file that it leads to.
+    """
+
+    name = "file"
+
+    def __init__(self, path: Path) -> None:
+        """Read from `path`: ``.toml``, ``.yaml`` or ``.yml``. Raises SettingsError for any other suffix."""
+        if path.suffix not in _PARSERS:
+            msg = f"secrets.file.path: {path} ends with none of {', '.join(_PARSERS)}"
+            raise SettingsError(msg)
+        self._path = path
+
+    @classmethod
+    def from_settings(cls, options: Mapping[str, Any]) -> FileSecretProvider:
+        """Make one from ``secrets.file``. Raises SettingsError where no path is set."""
+        path = options.get("path")
+        if path is None:
+            msg = "secrets.file.path is not set: name the TOML or YAML file which holds the secrets"
+            raise SettingsError(msg)
+        return cls(Path(path))
+
+    def read(self, reference: SecretReference, *, deadline: float) -> Mapping[str, object]:  # noqa: ARG002 - a local file needs none
+        """Give the fields under the top-level key `reference.path`.
+
+        Raises SecretsUnavailableError where the file can't be used or has no such key.
+        """
+        if reference.options:
+            msg = f"the provider file knows no options: leave out {', '.join(reference.options)} after the ?"
+            raise SecretsUnavailableError(msg)
+        paths = self._load()
+        if reference.path in paths:
+            return paths[reference.path]
+        near = nearest(reference.path, paths)
+        hint = f"; did you mean {near!r}?" if near else ""
+        msg = f"{self._path} has no top-level key {reference.path!r}{hint}"
+        raise SecretsUnavailableError(msg)
+
+    def describe(self) -> str:
+        """Name the file and count its paths. Raises SecretsUnavailableError where it can't be used."""
+        count = len(self._load())
+        return f"file: {self._path} with {count} {'path' if count == 1 else 'paths'}"
+
+    def _load(self) -> dict[str, Mapping[str, object]]:
+        content = self._read_private()
+        failure = ""
+        try:
+            return _PARSERS[self._path.suffix](content)
+        except ParseFailure as error:
+            failure = str(error)
+        msg = f"{self._path}: {failure}"
+        raise SecretsUnavailableError(msg)
+
+    def _read_private(self) -> bytes:
+        try:
+            opened = open(self._path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - pathlib has no opener
+        except OSError as error:
+            msg = f"{self._path} can't be opened: {error.strerror}; see secrets.file.path"
+            raise SecretsUnavailableError(msg) from None
+        with opened as file:
+            status = os.fstat(file.fileno())  # of the opened file: no other can take its place now
+            if not stat.S_ISREG(status.st_mode):
+                msg = f"{self._path} is not a regular file"
+                raise SecretsUnavailableError(msg)
+            if status.st_uid != os.geteuid():
+                msg = f"{self._path} belongs to another user: run `chown {os.geteuid()} {self._path}`"
+                raise SecretsUnavailableError(msg)
+            if status.st_mode & 0o077:
+                msg = (
+                    f"{self._path} is open to other users (mode {stat.S_IMODE(status.st_mode):04o}): "
+                    f"run `chmod 600 {self._path}`"
+                )
+                raise SecretsUnavailableError(msg)
+            return file.read()
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO would wait for its writer

@@ -1,0 +1,146 @@
+"""The secret manager: gets the secrets that an action declares, and no others."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, Protocol
+
+from attune_tasks.errors import InvalidReferenceError, InvalidSecretError, SecretsUnavailableError
+from attune_tasks.secret_values import Secrets
+from attune_tasks.secrets.pool import ProviderPool
+from attune_tasks.secrets.provider import SecretProvider
+from attune_tasks.secrets.reading import read_all
+from attune_tasks.secrets.references import SecretReference, parse_reference
+
+__all__ = ["FetchedSecrets", "SecretCheck", "SecretManager"]
+
+_logger: Final = logging.getLogger("attune_tasks.secrets")
+
+
+class _Declaration(Protocol):
+    @property
+    def ref(self) -> str: ...
+    @property
+    def required(self) -> bool: ...
+
+
+class _Action(Protocol):
+    @property
+    def ref(self) -> str: ...
+    @property
+    def secrets(self) -> Mapping[str, _Declaration]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedSecrets:
+    """What one execution gets: its secrets, and the names of those that it goes without."""
+
+    secrets: Secrets
+    missing: tuple[str, ...] = ()
+
+
+class SecretCheck(NamedTuple):
+    """Whether one declared reference can be had now; never its value."""
+
+    name: str
+    reference: str
+    ok: bool
+    reason: str
+
+
+class SecretManager:
+    """Fetches secrets through providers, which are made when first needed, once in each process."""
+
+    def __init__(
+        self,
+        providers: Callable[[str], SecretProvider] | Mapping[str, SecretProvider],
+        *,
+        default_provider: str,
+        fetch_timeout: float = 10.0,
+        on_fetch_error: Literal["fail", "warn"] = "fail",
+    ) -> None:
+        """Take `providers` by name, ready ones or a function that makes one.
+
+        `fetch_timeout` is in seconds, for all that one execution fetches. `on_fetch_error="warn"` goes on without
+        required secrets that can't be had.
+        """
+        self._providers = ProviderPool(providers)
+        self._default_provider = default_provider
+        self._fetch_timeout = fetch_timeout
+        self._on_fetch_error = on_fetch_error
+
+    def fetch_secrets_for_action(self, action: _Action, extra: Mapping[str, str] | None = None) -> FetchedSecrets:
+        """Get what `action` declares, and `extra` (the name of a secret parameter to its reference; all required).
+
+        Each place is read once, however many fields are taken from it. Raises InvalidReferenceError for text that is
+        no reference, InvalidSecretError for a name that stands in both, and SecretsUnavailableError, with every
+        failing name, its reference and the cause, where a required secret can't be had.
+        """
+        extra = extra or {}
+        if twice := sorted(action.secrets.keys() & extra.keys()):
+            msg = f"{action.ref}: declared secrets and secret parameters of one name: {', '.join(twice)}"
+            raise InvalidSecretError(msg)
+        texts = {name: declared.ref for name, declared in action.secrets.items()} | dict(extra)
+        required = {name for name, declared in action.secrets.items() if declared.required} | extra.keys()
+        references, faults = self._parse(texts)
+        if faults:
+            msg = f"{action.ref}: these are not secret references"
+            raise InvalidReferenceError(msg, problems=[f"{name}: {reason}" for name, reason in faults.items()])
+        values, failures = read_all(references, self._providers, self._fetch_timeout)
+        failed = [f"{name} ({references[name]}): {failures[name]}" for name in failures if name in required]
+        if failed and self._on_fetch_error == "fail":
+            msg = f"{action.ref}: secrets that it requires can't be had"
+            raise SecretsUnavailableError(msg, problems=failed)
+        for name in failures:
+            # Names and references only: a log is kept longer, and read by more people, than an error.
+            level = logging.WARNING if name in required else logging.INFO
+            _logger.log(level, "%s runs without the secret %s (%s)", action.ref, name, references[name])
+        return FetchedSecrets(values, tuple(failures))
+
+    def check(self, action: _Action) -> list[SecretCheck]:
+        """Try every reference that `action` declares, required or not."""
+        texts = {name: declared.ref for name, declared in action.secrets.items()}
+        references, faults = self._parse(texts)
+        _, failures = read_all(references, self._providers, self._fetch_timeout)
+        reasons = faults | failures
+        return [
+            SecretCheck(
+                name, str(references.get(name, "(not a reference)")), name not in reasons, reasons.get(name, "")
+            )
+            for name in texts
+        ]
+
+    @staticmethod
+    def prepare_secret_env(secrets: Mapping[str, str]) -> dict[str, str]:
+        """Give `secrets` as variables ``SECRET_<NAME>``: an environment shows them to others.
+
+        Deprecated since 0.2.0, removed in 0.3.0: actions call ``get_secret``. Raises InvalidSecretError where two
+        names map to one variable.
+        """
+        warnings.warn(
+            "prepare_secret_env() is deprecated since 0.2.0 and will be removed in 0.3.0: "
+            "secrets are on the action's standard input, where get_secret() finds them",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        names: dict[str, str] = {}
+        for name in secrets:
+            other = names.setdefault("SECRET_" + re.sub(r"[^A-Z0-9_]", "_", name.upper()), name)
+            if other != name:
+                msg = f"the secrets {other!r} and {name!r} map to one variable: rename one"
+                raise InvalidSecretError(msg)
+        return {variable: secrets[name] for variable, name in names.items()}
+
+    def _parse(self, texts: Mapping[str, str]) -> tuple[dict[str, SecretReference], dict[str, str]]:
+        references: dict[str, SecretReference] = {}
+        faults: dict[str, str] = {}
+        for name, text in texts.items():
+            try:
+                references[name] = parse_reference(text, default_provider=self._default_provider)
+            except InvalidReferenceError as error:
+                faults[name] = str(error)
+        return references, faults

@@ -1,0 +1,75 @@
+"""What a secret provider is, and how one is made from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+from attune_tasks.errors import AttuneTasksError, PluginError
+from attune_tasks.plugins import PluginGroup
+from attune_tasks.secrets.references import SecretReference
+
+__all__ = ["ProviderSettings", "SecretProvider", "create_provider"]
+
+
+class SecretProvider(Protocol):
+    """Reads secrets from one kind of store.
+
+    Its class is named by an entry point of the group ``attune_tasks.secret_providers`` and has a class method
+    ``from_settings(options)``, given the mapping in ``secrets.options.<name>`` of the settings.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that stands before ``://`` in a reference."""
+        ...
+
+    def read(self, reference: SecretReference, *, deadline: float) -> Mapping[str, object]:
+        """Give all the fields at `reference`'s path, by :func:`time.monotonic` not later than `deadline`.
+
+        Raises SecretsUnavailableError with a message which says why, and never quotes what was read. Of any other
+        exception only the class is told.
+        """
+        ...
+
+    def describe(self) -> str:
+        """Say in one line what the provider reads from; raise an AttuneTasksError where that does not work."""
+        ...
+
+
+class _File(Protocol):
+    @property
+    def path(self) -> object: ...
+
+
+class ProviderSettings(Protocol):
+    """The part of the settings that providers are made from."""
+
+    @property
+    def file(self) -> _File:
+        """The options of the provider ``file``."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, Mapping[str, Any]]:
+        """The options of every other provider, by its name."""
+        ...
+
+
+def create_provider(name: str, settings: ProviderSettings) -> SecretProvider:
+    """Make the provider `name` from `settings` (``Settings.secrets``).
+
+    Raises PluginError where there is none of that name or it can't be loaded, and whatever AttuneTasksError it raises
+    about its own options. What else it raises is told by its class only: it may quote an option, such as a token.
+    """
+    made_by = PluginGroup("attune_tasks.secret_providers", "secret provider").load(name)
+    options = {"path": settings.file.path} if name == "file" else settings.options.get(name, {})
+    cause = ""
+    try:
+        return cast(SecretProvider, made_by.from_settings(options))
+    except AttuneTasksError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        cause = type(error).__name__
+    msg = f"the secret provider {name!r} could not be made from secrets.options.{name}: {cause}"
+    raise PluginError(msg)
