@@ -1,0 +1,80 @@
+"""The end of a stream: the last bytes of it, masked, then cut."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+__all__ = ["NoFilter", "OutputFilter", "TailBuffer"]
+
+_SLACK: Final = 1 << 18  # bytes gathered before the front is dropped, so that dropping is rare
+
+
+class OutputFilter(Protocol):
+    """What masks a stream. The executor gives one; this layer does not know what it looks for."""
+
+    @property
+    def margin(self) -> int:
+        """Length in bytes of the longest thing that it looks for."""
+
+    def mask_bytes(self, data: bytes, skip: int = 0) -> bytes:
+        """Give `data` from the offset `skip` on, masked; the bytes before are looked at and not shown."""
+
+
+class NoFilter:
+    """Shows everything: for a runtime used on its own."""
+
+    margin = 0
+
+    def mask_bytes(self, data: bytes, skip: int = 0) -> bytes:
+        """Give `data` from `skip` on."""
+        return data[skip:]
+
+
+class TailBuffer:
+    """Keeps the last `cap` bytes of a stream, and `margin` more in front of them.
+
+    The bytes in front may begin in the middle of a secret, which could not be recognised there: they are searched
+    together with the rest and never shown.
+    """
+
+    def __init__(self, cap: int, output_filter: OutputFilter) -> None:
+        """Make an empty buffer; `cap` in bytes."""
+        self._cap = cap
+        self._filter = output_filter
+        self._limit = cap + output_filter.margin
+        self._data = bytearray()
+        self._total = 0
+
+    def append(self, chunk: bytes) -> None:
+        """Take the next bytes of the stream."""
+        self._total += len(chunk)
+        self._data += chunk
+        if len(self._data) > self._limit + _SLACK:
+            del self._data[: len(self._data) - self._limit]
+
+    def raw(self) -> bytes | None:
+        """Give the whole stream unmasked; None where it was longer than is kept."""
+        return bytes(self._data) if self._total <= self._cap else None
+
+    def finish(self) -> tuple[str, bool]:
+        """Give what is kept as masked text, and whether the stream had more before it. Empties the buffer."""
+        dropped = self._total > self._limit
+        if dropped:
+            del self._data[: len(self._data) - self._limit]
+        data = bytes(self._data)
+        self._data = bytearray()
+        masked = self._filter.mask_bytes(data, self._filter.margin if dropped else 0)
+        truncated = dropped or len(masked) > self._cap
+        if len(masked) > self._cap:
+            masked = masked[-self._cap :] if self._cap else b""
+        if truncated:
+            masked = _without_broken_start(masked)
+        return masked.decode(errors="replace"), truncated
+
+
+def _without_broken_start(data: bytes) -> bytes:
+    """Drop what a cut left of a UTF-8 character: up to three continuation bytes."""
+    start = 0
+    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:  # noqa: PLR2004 - 10xxxxxx, RFC 3629
+        start += 1
+    return data[start:]

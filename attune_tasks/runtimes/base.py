@@ -1,0 +1,150 @@
+"""What a runtime is, and what all of them share: the way from a context to a child and back to a result."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from attune_tasks.context import ExecutionContext
+from attune_tasks.errors import StartError
+from attune_tasks.process import MAX_DEPTH, Outcome, Program, Supervision, run_program
+from attune_tasks.result import ExecutionResult, Status
+from attune_tasks.runtimes.environment import child_environment
+from attune_tasks.runtimes.parameters import format_parameters
+from attune_tasks.wire import encode_secrets
+
+__all__ = ["Runtime", "run"]
+
+
+class Runtime(Protocol):
+    """A plugin which runs one language. Registered under the entry point group ``attune_tasks.runtimes``."""
+
+    name: str
+
+    def execute(self, context: ExecutionContext, supervision: Supervision | None = None) -> ExecutionResult:
+        """Run one execution to its end. Usually a call of :func:`run`."""
+
+    def describe(self) -> str:
+        """Give program and version in one line; raise RuntimeUnavailableError where it can't run here."""
+
+
+def run(
+    context: ExecutionContext,
+    argv: Sequence[str],
+    supervision: Supervision | None = None,
+    *,
+    parameters_in_env: bool = True,
+    wrapper_input: bytes | None = None,
+    secrets_line: bytes | None = None,
+) -> ExecutionResult:
+    """Run `argv` as the child of an execution: secrets' line on its standard input, minimal environment, own session.
+
+    This is all that most runtimes need. `argv` must hold nothing of the context but the program's path.
+    `parameters_in_env` sets ``ATTUNE_ACTION_<NAME>``; `wrapper_input` is written to the pipe ``ATTUNE_PARAMS_FD``;
+    `secrets_line` is the encoded line where the caller has made it already. Output is masked only where `supervision`
+    brings a filter: the executor's does.
+    """
+    stdin = secrets_line or encode_secrets(context.secrets)
+    by_stdin = context.parameter_delivery == "stdin"
+    if by_stdin:
+        stdin += format_parameters(context.parameters, context.parameter_format)
+    in_env = context.parameters if parameters_in_env and not by_stdin else {}
+    folder = Path(tempfile.mkdtemp(prefix="attune-"))
+    try:
+        program = Program(
+            argv=argv,
+            env=child_environment(context, in_env, folder),
+            working_dir=Path(context.working_dir) if context.working_dir else folder,
+            stdin=stdin,
+            wrapper_input=wrapper_input,
+        )
+        outcome = run_program(program, supervision or Supervision(), context.timeout)
+    finally:
+        _remove(folder)
+    return _result(context, outcome)
+
+
+def script_of(context: ExecutionContext) -> Path:
+    """Give the script of a context; raise StartError where there is none to run."""
+    path = context.script_path()
+    if path is None or not path.is_file():
+        msg = f"{context.action_ref}: the script {path or '(none given)'} is not a file"
+        raise StartError(msg)
+    return path
+
+
+def _remove(folder: Path) -> None:
+    try:
+        folder.rmdir()  # nearly always empty, and this is a fifth of rmtree's cost
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _result(context: ExecutionContext, outcome: Outcome) -> ExecutionResult:
+    value = outcome.control.result
+    status, error = _judge(outcome)
+    if status == "succeeded" and not outcome.control.has_result:
+        if outcome.control.too_large or outcome.control.too_deep:
+            status, error = "failed", _unusable_result(outcome)
+        elif context.output_format == "json":
+            value, error = _json_of(outcome)
+            status = "failed" if error else status
+    return ExecutionResult(
+        execution_id=context.execution_id,
+        action_ref=context.action_ref,
+        status=status,
+        exit_code=outcome.return_code if outcome.return_code >= 0 else None,
+        signal=_signal_name(-outcome.return_code) if outcome.return_code < 0 else None,
+        error=error,
+        duration_ms=outcome.duration_ms,
+        started_at=outcome.started_at,
+        finished_at=outcome.finished_at,
+        stdout_truncated=outcome.stdout_truncated,
+        stderr_truncated=outcome.stderr_truncated,
+        result=value,
+        stdout=outcome.stdout,
+        stderr=outcome.stderr,
+    )
+
+
+def _judge(outcome: Outcome) -> tuple[Status, Mapping[str, str] | None]:
+    if outcome.timed_out:
+        return "timed_out", {"type": "timed_out", "message": "the action ran longer than its timeout and was ended"}
+    if outcome.cancelled:
+        return "cancelled", {"type": "cancelled", "message": "the execution was cancelled"}
+    if outcome.return_code == 0 and outcome.control.error is None:
+        return "succeeded", None
+    if outcome.control.error is not None:
+        return "failed", outcome.control.error
+    if outcome.return_code < 0:
+        name = _signal_name(-outcome.return_code)
+        return "failed", {"type": "killed_by_signal", "message": f"the action was ended by {name}"}
+    return "failed", {"type": "nonzero_exit", "message": f"the action ended with exit code {outcome.return_code}"}
+
+
+def _unusable_result(outcome: Outcome) -> Mapping[str, str]:
+    if outcome.control.too_deep:
+        return {"type": "result_too_deep", "message": f"the result is nested more than {MAX_DEPTH} levels deep"}
+    return {"type": "result_too_large", "message": "the result is larger than 1 MiB: print it or store it"}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal between SIGRTMIN and SIGRTMAX
+        return f"SIG{number}"
+
+
+def _json_of(outcome: Outcome) -> tuple[Any, Mapping[str, str] | None]:
+    if outcome.raw_stdout is None:
+        return None, {"type": "output_not_json", "message": "stdout is larger than what is kept of it"}
+    try:
+        return json.loads(outcome.raw_stdout), None
+    except (ValueError, RecursionError):
+        message = "`output_format: json` is set, but stdout is not one JSON value"
+        return None, {"type": "output_not_json", "message": message}

@@ -1,0 +1,66 @@
+"""The child's environment, built from nothing. The worker's own is not inherited."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attune_tasks.context import ExecutionContext
+from attune_tasks.errors import InvalidParametersError, ParametersTooLargeError
+from attune_tasks.runtimes.parameters import as_text
+from attune_tasks.wire import WIRE_VERSION
+from attune_tasks.wire_names import parameter_variable
+
+__all__ = ["DEFAULT_PATH", "child_environment"]
+
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# Linux takes 128 KiB in one string and a quarter of the stack (2 MiB) in all (execve(2)); these leave room.
+_MAX_VARIABLE: Final = 100 * 1024
+_MAX_TOTAL: Final = 1024 * 1024
+
+
+def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], temp_folder: Path) -> dict[str, str]:
+    """Give the whole environment of one child: a minimal one, `parameters` as variables, then the context's own.
+
+    Raises ParametersTooLargeError or InvalidParametersError, naming the parameter, where the kernel would refuse it.
+    """
+    environment = {
+        "PATH": DEFAULT_PATH,
+        "HOME": _home(),
+        "LANG": "C.UTF-8",
+        **{name: value for name, value in os.environ.items() if name in ("LANG", "TZ") or name.startswith("LC_")},
+        "TMPDIR": str(temp_folder),
+        **context.env,
+        "ATTUNE_EXEC_ID": str(context.execution_id),
+        "ATTUNE_ACTION": context.action_ref,
+        "ATTUNE_WIRE": WIRE_VERSION,
+    }
+    total = 0
+    for name, value in parameters.items():
+        text = as_text(value)
+        if "\0" in text or not text.isprintable() and any("\ud800" <= char <= "\udfff" for char in text):
+            msg = f"the parameter {name!r} holds a NUL or a lone surrogate, which no environment variable can carry"
+            raise InvalidParametersError(msg)
+        size = len(text.encode())
+        total += size
+        if size > _MAX_VARIABLE or total > _MAX_TOTAL:
+            limit = "100 KiB for one variable" if size > _MAX_VARIABLE else "1 MiB for all of them"
+            msg = (
+                f"the parameter {name!r} is too large for the environment ({limit});"
+                f" set `parameter_delivery: stdin` in the metadata of {context.action_ref}"
+            )
+            raise ParametersTooLargeError(msg)
+        environment[parameter_variable(name)] = text
+    return environment
+
+
+def _home() -> str:
+    """Give the worker's home: its HOME, else what the user database says; / where it has neither."""
+    try:
+        return os.environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return "/"

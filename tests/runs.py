@@ -1,0 +1,44 @@
+"""Short ways to run code in each runtime, for tests."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attune_tasks.context import ExecutionContext
+from attune_tasks.ids import new_execution_id
+from attune_tasks.process import Supervision
+from attune_tasks.result import ExecutionResult
+from attune_tasks.runtimes import get_runtime
+
+__all__ = ["RUNTIMES", "run_script"]
+
+RUNTIMES: Final = ("python", "shell", "executable")
+_SUFFIX: Final = {"python": ".py", "shell": ".sh", "executable": ""}
+
+
+def run_script(  # noqa: PLR0913 - a test names what it needs
+    runtime: str,
+    folder: Path,
+    text: str,
+    secrets: Mapping[str, str] | None = None,
+    *,
+    supervision: Supervision | None = None,
+    name: str = "action",
+    **context: Any,
+) -> ExecutionResult:
+    """Write `text` as an action's script into `folder`, run it, and give its result. Nothing is masked here."""
+    path = folder / f"{name}{_SUFFIX[runtime]}"
+    path.write_text(text)
+    if runtime == "executable":
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    filled = ExecutionContext(
+        execution_id=new_execution_id(),
+        action_ref="tests.action",
+        code_path=path,
+        secrets=secrets or {},
+        **{"timeout": 30.0, **context},
+    )
+    return get_runtime(runtime).execute(filled, supervision)

@@ -1,0 +1,232 @@
+"""Children that misbehave: none hangs the supervisor, none loses what was printed, none is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from attune_tasks.context import ExecutionContext
+from attune_tasks.errors import StartError
+from attune_tasks.process import Cancellation, Supervision
+from attune_tasks.runtimes import ExecutableRuntime
+from tests.runs import RUNTIMES, run_script
+
+BIG = {"big": "x" * (1 << 20)}
+MIB_OUT = {
+    "python": "import sys\nsys.stdout.write('o' * (1 << 20)); sys.stdout.flush()\nsys.stderr.write('e' * (1 << 20))\n",
+    "shell": "head -c 1048576 /dev/zero | tr '\\0' o; head -c 1048576 /dev/zero | tr '\\0' e >&2\n",
+    "executable": "#!/bin/sh\nhead -c 1048576 /dev/zero | tr '\\0' o; head -c 1048576 /dev/zero | tr '\\0' e >&2\n",
+}
+SLEEP = {
+    "python": "import time\nprint('begun', flush=True)\ntime.sleep(600)\n",
+    "shell": "echo begun; sleep 600\n",
+    "executable": "#!/bin/sh\necho begun; sleep 600\n",
+}
+STUBBORN = {
+    "python": "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('begun', flush=True)\ntime.sleep(600)\n",
+    "shell": "trap '' TERM\necho begun\nsleep 600\n",
+    "executable": "#!/bin/bash\ntrap '' TERM\necho begun\nsleep 600\n",
+}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.01)
+
+
+def test_an_executable_reads_the_line_itself_and_says_its_result_on_descriptor_3(tmp_path: Path) -> None:
+    text = '#!/bin/sh\nread -r line\necho "$line"\ncat\necho \'{"type":"result","value":[1]}\' >&3\nls /proc/$$/fd | tr "\\n" " "\n'
+    result = run_script("executable", tmp_path, text, {"a": 'b"c'})
+    assert result.stdout.startswith('{"a":"b\\u0022c"}')
+    assert set(result.stdout.split()[1:]) - {"10"} == {"0", "1", "2", "3"}  # dash keeps its script at 10
+    assert result.result == [1]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_child_that_fills_its_outputs_before_it_reads_a_line_of_a_mebibyte(tmp_path: Path, runtime: str) -> None:
+    result = run_script(runtime, tmp_path, MIB_OUT[runtime], BIG)
+    assert (result.status, len(result.stdout), len(result.stderr)) == ("succeeded", 1 << 20, 1 << 20), result.error
+    assert not result.stdout_truncated
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["#!/bin/sh\necho done\n", "#!/bin/sh\nexec <&-\nsleep 0.1\necho done\n", "#!/bin/sh\nsleep 0.2\ncat >/dev/null\necho done\n"],
+    ids=["never reads", "closes at once", "reads late"],
+)
+@pytest.mark.parametrize("secrets", [{"a": "b"}, BIG], ids=["small", "a mebibyte"])
+def test_a_child_may_treat_its_standard_input_as_it_likes(tmp_path: Path, text: str, secrets: dict[str, str]) -> None:
+    result = run_script("executable", tmp_path, text, secrets)
+    assert (result.status, result.stdout) == ("succeeded", "done\n")
+
+
+def test_a_child_that_reads_slowly_gets_every_byte(tmp_path: Path) -> None:
+    text = "#!/usr/bin/env python3\nimport os, time\nn = 0\nwhile piece := os.read(0, 4096):\n    n += len(piece)\n    time.sleep(0.001)\nprint(n)\n"
+    assert run_script("executable", tmp_path, text, BIG).stdout == f"{(1 << 20) + 512}\n"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_deadline_ends_the_child_and_keeps_what_was_printed(tmp_path: Path, runtime: str) -> None:
+    result = run_script(runtime, tmp_path, SLEEP[runtime], timeout=0.5, supervision=Supervision(grace=20))
+    assert (result.status, result.stdout, result.signal) == ("timed_out", "begun\n", "SIGTERM")
+    assert result.error is not None
+    assert result.error["type"] == "timed_out"
+    assert 500 <= result.duration_ms < 10_000
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_child_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path, runtime: str) -> None:
+    result = run_script(runtime, tmp_path, STUBBORN[runtime], timeout=0.5, supervision=Supervision(grace=0.3))
+    assert (result.status, result.stdout) == ("timed_out", "begun\n")
+    assert 800 <= result.duration_ms < 10_000
+    assert result.signal == "SIGKILL" or runtime != "python"
+
+
+def test_a_child_may_use_its_grace_to_clean_up(tmp_path: Path) -> None:
+    text = "trap 'echo cleaned; exit 7' TERM\necho begun\nsleep 600 & wait\n"
+    result = run_script("shell", tmp_path, text, timeout=0.3, supervision=Supervision(grace=20))
+    assert (result.status, result.exit_code, result.stdout) == ("timed_out", 7, "begun\ncleaned\n")
+
+
+def test_the_rest_of_the_group_gets_the_grace_too(tmp_path: Path) -> None:
+    text = "bash -c \"trap 'sleep 0.8; echo cleaned' TERM; echo begun; sleep 600 & wait\"\n"
+    result = run_script("shell", tmp_path, text, timeout=0.4, supervision=Supervision(grace=20))
+    assert (result.status, result.stdout) == ("timed_out", "begun\ncleaned\n")
+
+
+def test_a_stopped_child_is_ended_too(tmp_path: Path) -> None:
+    result = run_script("shell", tmp_path, "echo begun\nkill -STOP $$\n", timeout=0.5, supervision=Supervision(grace=20))
+    assert (result.status, result.stdout) == ("timed_out", "begun\n")
+
+
+def test_a_line_that_nobody_reads_does_not_stop_the_deadline(tmp_path: Path) -> None:
+    result = run_script("executable", tmp_path, SLEEP["executable"], BIG, timeout=0.5, supervision=Supervision(grace=1))
+    assert result.status == "timed_out"
+
+
+def test_what_a_child_leaves_in_its_group_is_ended_with_it(tmp_path: Path) -> None:
+    text = "sleep 600 >/dev/null 2>&1 &\necho $!\n"
+    result = run_script("shell", tmp_path, text)
+    assert result.status == "succeeded"
+    wait_until(lambda: not alive(int(result.stdout)))
+
+
+def test_a_grandchild_that_holds_the_pipes_open_does_not_hold_the_execution(tmp_path: Path) -> None:
+    started = time.monotonic()
+    result = run_script("shell", tmp_path, "sleep 600 &\necho $!\n", timeout=60)
+    assert (result.status, time.monotonic() - started < 10) == ("succeeded", True)
+    wait_until(lambda: not alive(int(result.stdout)))
+
+
+def test_output_that_passes_through_a_process_substitution_is_not_lost(tmp_path: Path) -> None:
+    result = run_script("shell", tmp_path, "exec > >(sleep 0.2; cat)\necho through\n")
+    assert result.stdout == "through\n"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_cancellation_ends_the_child(tmp_path: Path, runtime: str) -> None:
+    cancellation = Cancellation()
+    timer = threading.Timer(0.4, cancellation.cancel)
+    timer.start()
+    result = run_script(
+        runtime, tmp_path, SLEEP[runtime], supervision=Supervision(grace=20, cancellation=cancellation)
+    )
+    timer.join()
+    cancellation.close()
+    assert (result.status, result.stdout, result.error and result.error["type"]) == ("cancelled", "begun\n", "cancelled")
+
+
+def test_a_cancellation_before_the_start_ends_it_at_once() -> None:
+    cancellation = Cancellation()
+    cancellation.cancel()
+    cancellation.cancel()
+    cancellation.close()
+    cancellation.close()
+    assert cancellation.requested
+
+
+def test_an_interruption_of_the_supervisor_leaves_nothing(tmp_path: Path) -> None:
+    class InterruptedError_(BaseException):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise InterruptedError_
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(InterruptedError_):
+            run_script("shell", tmp_path, f"echo $$ > {tmp_path}/pid; trap '' TERM; sleep 600\n")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not alive(int((tmp_path / "pid").read_text()))
+
+
+def test_no_descriptor_and_no_folder_is_left_in_the_worker(tmp_path: Path) -> None:
+    def open_descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    run_script("shell", tmp_path, "true")
+    before = open_descriptors()
+    for text in ("true", "exit 3", "sleep 600"):
+        run_script("shell", tmp_path, text, timeout=0.3, supervision=Supervision(grace=0.1))
+    assert open_descriptors() == before
+
+
+def test_a_signal_that_ends_a_child_is_named(tmp_path: Path) -> None:
+    result = run_script("shell", tmp_path, "kill -SEGV $$")
+    assert (result.status, result.exit_code, result.signal) == ("failed", None, "SIGSEGV")
+    assert result.error == {"type": "killed_by_signal", "message": "the action was ended by SIGSEGV"}
+    assert run_script("shell", tmp_path, "kill -40 $$").signal == "SIG40"
+
+
+def test_invalid_utf8_is_shown_with_replacement_characters(tmp_path: Path) -> None:
+    assert run_script("shell", tmp_path, "printf 'a\\377b\\303'").stdout == "a\ufffdb\ufffd"
+
+
+def test_several_threads_run_children_at_once(tmp_path: Path) -> None:
+    found: dict[int, str] = {}
+
+    def work(number: int) -> None:
+        found[number] = run_script("shell", tmp_path, "pwd >/dev/null; get_secret n", {"n": str(number)}, name=str(number)).stdout
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: str(number) for number in range(8)}
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [("echo", 0o755, "shebang"), ("#!/bin/sh\n", 0o644, "chmod \\+x"), ("#!/no/such/interpreter\n", 0o755, "")],
+)
+def test_a_file_that_is_no_program_is_told(tmp_path: Path, content: str, mode: int, said: str) -> None:
+    path = tmp_path / "program"
+    path.write_text(content)
+    path.chmod(mode)
+    context = ExecutionContext(1, "a.b", code_path=path)
+    if said:
+        with pytest.raises(StartError, match=said):
+            ExecutableRuntime().execute(context)
+    else:
+        result = ExecutableRuntime().execute(context)
+        assert (result.status, result.exit_code) == ("failed", 127)
+        assert "no/such/interpreter" in result.stderr
