@@ -1,7 +1,7 @@
-"""The secrets' line: what a child reads first from its standard input. See docs/wire-protocol.md.
+r"""The secrets' line: what a child reads first from its standard input. See docs/wire-protocol.md.
 
-One JSON object, name to string, in UTF-8. ``"``, ``\\``, U+0000 to U+001F and U+007F inside strings are written as
-``\\u00XX``, so that bash can take the line apart at its quotes; spaces before the newline pad it to a multiple of
+One JSON object, name to string, in UTF-8. ``"``, ``\``, U+0000 to U+001F and U+007F inside strings are written as
+``\u00XX``, so that bash can take the line apart at its quotes; spaces before the newline pad it to a multiple of
 :data:`BLOCK` bytes, which also hides how long the secrets are.
 """
 

@@ -74,7 +74,7 @@ def start(program: Program) -> Pipes:
         numbers = {"ATTUNE_CONTROL_FD": str(theirs["control"])}
         if "wrapper_input" in theirs:
             numbers["ATTUNE_PARAMS_FD"] = str(theirs["wrapper_input"])
-        process = subprocess.Popen(  # noqa: S603 - starting the program is the purpose; no shell is involved
+        process = subprocess.Popen(
             program.argv,
             stdin=theirs["stdin"],
             stdout=theirs["stdout"],

@@ -33,7 +33,7 @@ class Runtime(Protocol):
         """Give program and version in one line; raise RuntimeUnavailableError where it can't run here."""
 
 
-def run(
+def run(  # noqa: PLR0913 - the optional ones are named
     context: ExecutionContext,
     argv: Sequence[str],
     supervision: Supervision | None = None,

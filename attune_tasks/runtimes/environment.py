@@ -42,7 +42,7 @@ def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], 
     total = 0
     for name, value in parameters.items():
         text = as_text(value)
-        if "\0" in text or not text.isprintable() and any("\ud800" <= char <= "\udfff" for char in text):
+        if "\0" in text or (not text.isprintable() and any("\ud800" <= char <= "\udfff" for char in text)):
             msg = f"the parameter {name!r} holds a NUL or a lone surrogate, which no environment variable can carry"
             raise InvalidParametersError(msg)
         size = len(text.encode())

@@ -26,7 +26,7 @@ def format_parameters(parameters: Mapping[str, Any], parameter_format: Parameter
         lines = (f"{name}={_quoted(as_text(value))}\n" for name, value in parameters.items())
         return "".join(lines).encode(errors="surrogatepass")
     if parameter_format == "yaml":
-        import yaml  # noqa: PLC0415 - few actions want it, and it takes 15 ms to load
+        import yaml
 
         text: str = yaml.safe_dump(dict(parameters), allow_unicode=True, sort_keys=False)
         return text.encode()

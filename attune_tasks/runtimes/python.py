@@ -39,15 +39,16 @@ class PythonRuntime:
     def execute(self, context: ExecutionContext, supervision: Supervision | None = None) -> ExecutionResult:
         """Run the script or the inline code of `context`."""
         line = encode_secrets(context.secrets)
+        path = None if context.code is not None else str(script_of(context))
         told = {
             "secrets_bytes": len(line),
             "parameters": dict(context.parameters),
             "code": context.code,
-            "path": None if context.code is not None else str(script_of(context)),
+            "path": path,
             "lib": str(Path(context.pack_path) / "lib") if context.pack_path else None,
         }
         # UTF-8 mode, as in Python 3.15 and later: a script does not fail to print for the locale of its worker.
-        argv = [self._interpreter, "-I", "-X", "utf8", _START, *([told["path"]] if told["path"] else [])]
+        argv = [self._interpreter, "-I", "-X", "utf8", _START, *([path] if path else [])]
         return run(
             context,
             argv,
@@ -87,7 +88,7 @@ def version_line(name: str, command: list[str]) -> str:
     Raises RuntimeUnavailableError where it does not answer within five seconds.
     """
     try:
-        done = subprocess.run(command, capture_output=True, timeout=5, check=True)  # noqa: S603 - the operator's program
+        done = subprocess.run(command, capture_output=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         msg = f"the runtime {name!r} needs {command[0]}, which does not run: {type(error).__name__}"
         raise RuntimeUnavailableError(msg) from None

@@ -44,7 +44,8 @@ def get_runtime(name: str, options: Mapping[str, Any] | None = None) -> Runtime:
     except TypeError:
         runtime = None
     if runtime is None:
-        msg = f"the runtime {name!r} does not take the options {sorted(options or {})}; see [runtimes.{name}] in the settings"
+        given = ", ".join(sorted(options or {}))
+        msg = f"the runtime {name!r} does not take the options {given} of [runtimes.{name}] in the settings"
         raise PluginError(msg)
     missing = [method for method in ("execute", "describe") if not callable(getattr(runtime, method, None))]
     if missing:

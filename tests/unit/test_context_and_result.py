@@ -60,7 +60,9 @@ def test_secrets_can_be_joined_and_the_right_one_wins() -> None:
 
 
 def test_the_script_is_found_by_code_path_else_by_entry_point(tmp_path: Path) -> None:
-    assert ExecutionContext(1, "a.b", code_path=tmp_path / "x.py", entry_point="y.py").script_path() == tmp_path / "x.py"
+    assert (
+        ExecutionContext(1, "a.b", code_path=tmp_path / "x.py", entry_point="y.py").script_path() == tmp_path / "x.py"
+    )
     assert ExecutionContext(1, "a.b", working_dir=tmp_path, entry_point="y.py").script_path() == tmp_path / "y.py"
     assert ExecutionContext(1, "a.b", code="pass", entry_point="y.py").script_path() is None
 
@@ -81,7 +83,9 @@ def test_a_later_versions_field_is_ignored() -> None:
     assert ExecutionResult.from_dict({**FULL.to_dict(), "of_tomorrow": 1}) == FULL
 
 
-@pytest.mark.parametrize("wrong", [{}, {"execution_id": "1", "action_ref": "a.b", "status": "odd"}, {"status": "failed"}])
+@pytest.mark.parametrize(
+    "wrong", [{}, {"execution_id": "1", "action_ref": "a.b", "status": "odd"}, {"status": "failed"}]
+)
 def test_what_is_no_result_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="not an execution's result"):
         ExecutionResult.from_dict(wrong)
@@ -99,7 +103,7 @@ def test_action_failed_is_one_short_line_without_output() -> None:
 
 def test_action_failed_survives_pickle_and_is_rebuilt_from_its_args() -> None:
     error = ActionFailed(FULL.to_dict())
-    for again in (pickle.loads(pickle.dumps(error)), ActionFailed(*error.args)):
+    for again in (pickle.loads(pickle.dumps(error)), ActionFailed(*error.args)):  # noqa: S301 - our own bytes
         assert again.args == error.args == (FULL.to_dict(),)
         assert again.result == error.result
         assert str(again) == str(error)

@@ -72,7 +72,11 @@ def test_parameters_and_results_keep_their_types(value: Any) -> None:
 
 
 def test_a_secret_that_is_not_declared_gives_the_default(tmp_path: Path) -> None:
-    result = run(tmp_path, "def run(params): return [get_secret('no'), get_secret('no', 'x'), get_secret('yes', 'x')]", {"yes": ""})
+    result = run(
+        tmp_path,
+        "def run(params): return [get_secret('no'), get_secret('no', 'x'), get_secret('yes', 'x')]",
+        {"yes": ""},
+    )
     assert result.result == [None, "x", ""]
 
 
@@ -287,7 +291,9 @@ def test_signals_are_as_a_plain_interpreter_has_them(tmp_path: Path) -> None:
         "print(run_script('python', pathlib.Path(sys.argv[2]), text).to_json())\n"
     )
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code, str(root), str(tmp_path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(root), str(tmp_path)], capture_output=True, text=True, check=True
+    )
     interrupt, pipe, terminate = json.loads(done.stdout)["result"]
     assert "default_int_handler" in interrupt
     assert (pipe, terminate) == (str(signal.SIG_IGN), str(signal.SIG_DFL))  # Python itself ignores SIGPIPE
@@ -327,7 +333,9 @@ def test_the_bootstrap_loads_none_of_the_slow_modules(tmp_path: Path) -> None:
 
 
 def test_the_wrapper_text_holds_nothing_of_the_context() -> None:
-    context = ExecutionContext(1, "pack.act", parameters={"p": "PARAMETER"}, secrets={"s": "hunter2hunter2"}, code="CODE")
+    context = ExecutionContext(
+        1, "pack.act", parameters={"p": "PARAMETER"}, secrets={"s": "hunter2hunter2"}, code="CODE"
+    )
     text = PythonRuntime().generate_wrapper_script(context)
     compile(text, "wrapper", "exec")
     assert text == PythonRuntime().generate_wrapper_script(ExecutionContext(2, "x.y"))

@@ -30,7 +30,7 @@ def main():
         result = _run(path, code, parameters, secrets)
         if result is not None:
             _say_result(control, result)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it is the action's, and is told below
         failure = error
     if failure is not None:
         _say_error(control, type(failure).__name__, _text_of(failure))
@@ -128,7 +128,8 @@ def _read_line(length):
     while length:
         piece = os.read(0, min(length, 65536))
         if not piece:
-            raise SystemExit("attune_tasks: the secrets' line ended too early")
+            msg = "attune_tasks: the secrets' line ended too early"
+            raise SystemExit(msg)
         pieces.append(piece)
         length -= len(piece)
     return b"".join(pieces)
@@ -157,7 +158,8 @@ def _dumps(value):
     try:
         import _json
 
-        encode = _json.make_encoder({}, _refuse, _json.encode_basestring_ascii, None, ":", ",", False, False, False)
+        no = False  # sort_keys, skipkeys, allow_nan: the C function takes no names
+        encode = _json.make_encoder({}, _refuse, _json.encode_basestring_ascii, None, ":", ",", no, no, no)
     except (ImportError, AttributeError, TypeError):
         import json
 
@@ -166,7 +168,8 @@ def _dumps(value):
 
 
 def _refuse(value):
-    raise TypeError(f"JSON can't hold a {type(value).__name__}")
+    msg = f"JSON can't hold a {type(value).__name__}"
+    raise TypeError(msg)
 
 
 def _say_result(control, value):
@@ -194,7 +197,7 @@ def _say_error(control, kind, message):
 def _text_of(error):
     try:
         return str(error)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the text of an error is not worth another error
         return "(its str() failed)"
 
 

@@ -1,5 +1,5 @@
-# The interpreter is told this file's name. It is short, for Python compiles a script anew at each start; the module
-# that it imports is compiled once.
+"""Start a Python action. Python compiles a script at each start, and a module once: so this one is short."""
+
 import sys
 
 sys.path.insert(0, __file__.rpartition("/")[0])

@@ -1,0 +1,225 @@
+"""Puts one execution together, from the request to the masked result. Needs no Celery, no Redis and no Vault."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attune_tasks.context import ExecutionContext, ExecutionRequest
+from attune_tasks.errors import (
+    ActionDisabledError,
+    AttuneTasksError,
+    EnvironmentNotAllowedError,
+    InvalidParametersError,
+    InvalidReferenceError,
+    PackError,
+)
+from attune_tasks.masking import Masker
+from attune_tasks.packs import Action, PackRegistry
+from attune_tasks.process import Cancellation, Supervision
+from attune_tasks.result import ExecutionResult
+from attune_tasks.runtimes import Runtime, get_runtime, runtime_names
+from attune_tasks.secrets import SecretManager, create_provider, parse_reference
+from attune_tasks.settings import LoadedSettings, Settings
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["ActionExecutor", "build_executor", "load_packs"]
+
+logger = logging.getLogger("attune_tasks.executor")
+
+
+def load_packs(loaded: LoadedSettings) -> PackRegistry:
+    """Load the packs that the settings name. A folder that is only the default may be missing.
+
+    Raises PackError with all faults of all packs.
+    """
+    registry = PackRegistry.load(
+        loaded.settings.packs,
+        runtimes=runtime_names(),
+        missing_ok=loaded.origins["packs"] == "default",
+    )
+    if problems := list(_wrong_references(registry, loaded.settings.secrets.provider)):
+        raise PackError(problems=problems)
+    return registry
+
+
+def _wrong_references(registry: PackRegistry, default_provider: str) -> Iterator[str]:
+    """Look at what packs can't: they know nothing of secret references."""
+    for action in registry.actions:
+        texts = [(f"secrets.{name}", declared.ref) for name, declared in action.secrets.items()]
+        for name, parameter in action.schema.secret_parameters.items():
+            texts += [(f"parameters.{name}.allow", text) for text in parameter.allow]
+        for key, text in texts:
+            try:
+                parse_reference(text, default_provider=default_provider)
+            except InvalidReferenceError as error:
+                yield f"{action.source}: {key}: {error}"
+
+
+def build_executor(loaded: LoadedSettings) -> ActionExecutor:
+    """Make an executor from settings. Raises PackError with all faults of all packs."""
+    secrets = loaded.settings.secrets
+    manager = SecretManager(
+        lambda name: create_provider(name, secrets),
+        default_provider=secrets.provider,
+        fetch_timeout=secrets.fetch_timeout,
+        on_fetch_error=secrets.on_fetch_error,
+    )
+    return ActionExecutor(load_packs(loaded), manager, loaded.settings)
+
+
+class ActionExecutor:
+    """Runs executions, one at a time per call; calls from several threads are fine."""
+
+    def __init__(self, registry: PackRegistry, secret_manager: SecretManager, settings: Settings) -> None:
+        """Use these packs, secrets and settings."""
+        self.registry = registry
+        self.secret_manager = secret_manager
+        self.settings = settings
+        self._runtimes: dict[str, Runtime] = {}
+
+    def execute(self, request: ExecutionRequest, cancellation: Cancellation | None = None) -> ExecutionResult:
+        """Run one execution to its end. What goes wrong is in the result, never raised; all of it is masked."""
+        secrets: Mapping[str, str] = {}
+        missing: tuple[str, ...] = ()
+        try:
+            context = self.prepare_execution_context(request)
+            secrets, missing = context.secrets, context.secrets_missing
+            masker = Masker(secrets)
+            supervision = Supervision(
+                grace=self.settings.grace,
+                keep_bytes=self.settings.output.keep_bytes,
+                output_filter=masker,
+                cancellation=cancellation,
+            )
+            result = self._runtime(context.runtime_name or "").execute(context, supervision)
+        except AttuneTasksError as error:
+            result = _error(request, error.code, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote a secret
+            where = _place(error.__traceback__)
+            logger.error(  # noqa: TRY400 - a traceback would show the text
+                "execution %s of %s: unexpected %s at %s",
+                request.execution_id,
+                request.action_ref,
+                type(error).__name__,
+                where,
+            )
+            result = _error(request, "internal_error", f"unexpected {type(error).__name__} at {where}")
+        return _masked(replace(result, secrets_missing=missing), Masker(secrets))
+
+    def prepare_execution_context(self, request: ExecutionRequest) -> ExecutionContext:
+        """Check the request against the action, and fetch what the action declares.
+
+        Raises UnknownActionError, ActionDisabledError, InvalidParametersError, EnvironmentNotAllowedError,
+        SecretsUnavailableError or InvalidReferenceError; then no child is started.
+        """
+        action = self.registry.get(request.action_ref)
+        if not action.enabled:
+            msg = f"{action.ref} is disabled: `enabled: false` in {action.source}"
+            raise ActionDisabledError(msg)
+        parameters = action.schema.validate(request.parameters)
+        env = {"PATH": self.settings.environment.path, **action.env_set, **_allowed_env(action, request.env)}
+        timeout = self._timeout(action, request.timeout)
+        fetched = self.secret_manager.fetch_secrets_for_action(action, parameters.secret_refs)
+        if action.legacy_env:
+            env |= self._legacy_env(action, fetched.secrets)
+        return ExecutionContext(
+            execution_id=request.execution_id,
+            action_ref=action.ref,
+            parameters=parameters.public,
+            env=env,
+            secrets=fetched.secrets,
+            secrets_missing=fetched.missing,
+            timeout=timeout,
+            working_dir=action.working_dir,
+            entry_point=action.entry_point,
+            code_path=action.entry_path,
+            pack_path=action.pack.path,
+            runtime_name=action.runtime_name,
+            parameter_delivery=action.parameter_delivery,
+            parameter_format=action.parameter_format,
+            output_format=action.output_format,
+        )
+
+    def _runtime(self, name: str) -> Runtime:
+        if name not in self._runtimes:
+            self._runtimes[name] = get_runtime(name, self.settings.runtimes.get(name))
+        return self._runtimes[name]
+
+    def _timeout(self, action: Action, asked: float | None) -> float | None:
+        own = action.timeout if action.timeout is not None else self.settings.timeout
+        if asked is None:
+            return own
+        if isinstance(asked, bool) or not isinstance(asked, int | float) or not asked > 0:
+            msg = f"{action.ref}: the timeout is not a number of seconds above 0"
+            raise InvalidParametersError(msg)
+        return asked if own is None else min(own, asked)
+
+    def _legacy_env(self, action: Action, secrets: Mapping[str, str]) -> dict[str, str]:
+        if not self.settings.secrets.allow_legacy_env:
+            logger.warning(
+                "%s asks for legacy_env, which the setting secrets.allow_legacy_env does not allow:"
+                " it runs without SECRET_ variables",
+                action.ref,
+            )
+            return {}
+        logger.warning(
+            "%s gets its secrets in its environment, where others can read them: legacy_env is gone in 0.3.0,"
+            " see docs/migrations/secret-access-migration.md",
+            action.ref,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # said above, for each execution and by name
+            return self.secret_manager.prepare_secret_env(secrets)
+
+
+def _allowed_env(action: Action, env: Mapping[str, str]) -> Mapping[str, str]:
+    refused = sorted(set(env) - action.env_allow)
+    if refused:
+        msg = (
+            f"{action.ref} does not let its caller set {', '.join(refused)};"
+            f" allowed are: {', '.join(sorted(action.env_allow)) or 'none'} (`env: allow:` in its metadata)"
+        )
+        raise EnvironmentNotAllowedError(msg)
+    wrong = sorted(name for name, value in env.items() if not isinstance(value, str) or "\0" in value)
+    if wrong:
+        msg = f"{action.ref}: the environment variables {', '.join(wrong)} are not text without NUL"
+        raise EnvironmentNotAllowedError(msg)
+    return env
+
+
+def _error(request: ExecutionRequest, kind: str, message: str) -> ExecutionResult:
+    return ExecutionResult(
+        execution_id=request.execution_id,
+        action_ref=request.action_ref,
+        status="error",
+        error={"type": kind, "message": message},
+        finished_at=datetime.now(UTC),
+    )
+
+
+def _masked(result: ExecutionResult, masker: Masker) -> ExecutionResult:
+    """Mask all that a child or a runtime said. The output of our own runtimes has been masked at the pipe."""
+    return replace(
+        result,
+        stdout=masker.mask_text(result.stdout),
+        stderr=masker.mask_text(result.stderr),
+        result=masker.mask_json(result.result),
+        error=masker.mask_json(dict(result.error)) if result.error is not None else None,
+    )
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """Say where an exception was raised, without its text."""
+    if traceback is None:
+        return "an unknown place"
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"

@@ -1,0 +1,8 @@
+"""Settings: what they are, and where each comes from."""
+
+from __future__ import annotations
+
+from attune_tasks.settings.loading import LoadedSettings, load_settings
+from attune_tasks.settings.model import Settings
+
+__all__ = ["LoadedSettings", "Settings", "load_settings"]

@@ -1,0 +1,106 @@
+"""The settings: their names, types, defaults and what each is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from attune_tasks.settings.masking import mask_setting
+
+__all__ = [
+    "EnvironmentSettings",
+    "FileProviderSettings",
+    "OutputSettings",
+    "ResultSettings",
+    "SecretsSettings",
+    "Settings",
+]
+
+_KIB: Final = 1024
+
+
+def _refuse_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        msg = "expected a number"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueError
+    return value
+
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
+Grace = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
+Size = Annotated[int, Field(ge=0), BeforeValidator(_refuse_bool)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Group(BaseModel):
+    """A frozen group of settings whose `repr` shows no password."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, value if isinstance(value, BaseModel) else mask_setting(name or "", value)
+
+
+class FileProviderSettings(_Group):
+    """The secret provider ``file``."""
+
+    path: Path | None = Field(None, description="TOML or YAML file with the secrets; mode 0600, the worker's own.")
+
+
+class SecretsSettings(_Group):
+    """Where secrets come from."""
+
+    provider: Name = Field("file", description="Provider of references that name none.")
+    on_fetch_error: Literal["fail", "warn"] = Field(
+        "fail", description="What happens where a required secret can't be had; warn: go on without it."
+    )
+    fetch_timeout: Seconds = Field(10.0, description="Seconds for fetching all secrets of one execution.")
+    allow_legacy_env: bool = Field(
+        default=False,
+        description="Whether actions marked legacy_env get SECRET_<NAME> variables, too (gone in 0.3.0).",
+    )
+    file: FileProviderSettings = Field(FileProviderSettings(), description="The provider `file`.")
+    options: dict[str, dict[str, Any]] = Field({}, description="Settings of other providers, by provider.")
+
+
+class OutputSettings(_Group):
+    """What is kept of a child's output."""
+
+    keep_bytes: Size = Field(1024 * _KIB, description="Bytes kept of each stream's end.")
+
+
+class ResultSettings(_Group):
+    """What goes into the Celery result."""
+
+    stream_bytes: Size = Field(64 * _KIB, description="Bytes of each stream's end.")
+    value_bytes: Size = Field(256 * _KIB, description="Bytes of the action's result as JSON.")
+
+
+class EnvironmentSettings(_Group):
+    """What every child's environment holds."""
+
+    path: str = Field(
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", description="PATH of the children."
+    )
+
+
+class Settings(_Group):
+    """Everything that can be set, frozen. See :func:`attune_tasks.settings.load_settings` for where it comes from."""
+
+    packs: tuple[Path, ...] = Field((Path("packs"),), description="Folders of packs: each a pack, or holding packs.")
+    routes: dict[Name, Name] = Field(
+        {}, description="Queue by pattern of action ref (`billing.*`); the first that fits is taken."
+    )
+    broker_url: str | None = Field(None, description="Broker of the ready-made app; none: the embedded one.")
+    result_backend: str | None = Field(None, description="Result backend of the ready-made app; none: the embedded.")
+    timeout: Seconds | None = Field(3600.0, description="Seconds for an action that names no timeout.")
+    grace: Grace = Field(10.0, description="Seconds between SIGTERM and SIGKILL.")
+    secrets: SecretsSettings = Field(SecretsSettings(), description="Where secrets come from.")
+    output: OutputSettings = Field(OutputSettings(), description="What is kept of a child's output.")
+    result: ResultSettings = Field(ResultSettings(), description="What goes into the Celery result.")
+    runtimes: dict[str, dict[str, Any]] = Field({}, description="Options of runtimes, by runtime.")
+    environment: EnvironmentSettings = Field(EnvironmentSettings(), description="The children's environment.")

@@ -1,0 +1,1 @@
+"""What must not show anywhere, each beside a planted leak."""
