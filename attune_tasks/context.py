@@ -65,6 +65,8 @@ class ExecutionContext:
 
     def script_path(self) -> Path | None:
         """Give the file to run, absolute; None where `code` is run instead."""
+        if isinstance(self.code_path, Path) and self.code_path.is_absolute():
+            return self.code_path  # as the executor gives it: nothing to build anew
         if self.code_path is not None:
             return Path(self.code_path).absolute()
         if self.code is not None or self.entry_point is None:

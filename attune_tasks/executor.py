@@ -87,12 +87,11 @@ class ActionExecutor:
 
     def execute(self, request: ExecutionRequest, cancellation: Cancellation | None = None) -> ExecutionResult:
         """Run one execution to its end. What goes wrong is in the result, never raised; all of it is masked."""
-        secrets: Mapping[str, str] = {}
+        masker = Masker({})
         missing: tuple[str, ...] = ()
         try:
             context = self.prepare_execution_context(request)
-            secrets, missing = context.secrets, context.secrets_missing
-            masker = Masker(secrets)
+            masker, missing = Masker(context.secrets), context.secrets_missing
             supervision = Supervision(
                 grace=self.settings.grace,
                 keep_bytes=self.settings.output.keep_bytes,
@@ -112,7 +111,7 @@ class ActionExecutor:
                 where,
             )
             result = _error(request, "internal_error", f"unexpected {type(error).__name__} at {where}")
-        return _masked(replace(result, secrets_missing=missing), Masker(secrets))
+        return _masked(replace(result, secrets_missing=missing), masker)
 
     def prepare_execution_context(self, request: ExecutionRequest) -> ExecutionContext:
         """Check the request against the action, and fetch what the action declares.

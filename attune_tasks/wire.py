@@ -13,7 +13,7 @@ from typing import Final
 
 from attune_tasks.errors import InvalidSecretError
 
-__all__ = ["BLOCK", "NAME_PATTERN", "WIRE_VERSION", "check_secret_name", "encode_secrets"]
+__all__ = ["BLOCK", "NAME_PATTERN", "WIRE_VERSION", "check_secret_name", "check_secret_value", "encode_secrets"]
 
 WIRE_VERSION: Final = "1"
 BLOCK: Final = 512
@@ -30,6 +30,23 @@ def check_secret_name(name: str) -> None:
         raise InvalidSecretError(msg)
 
 
+def check_secret_value(name: str, value: object) -> None:
+    """Raise InvalidSecretError, which does not quote `value`, where the wire can't carry it."""
+    fault = None
+    if not isinstance(value, str):
+        fault = f"is {type(value).__name__}, not text"
+    elif "\0" in value:
+        fault = "holds a NUL character, which no shell variable or C string can carry"
+    else:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            fault = "holds a lone surrogate, which is not text: store it base64-encoded"
+    if fault:  # raised outside the handler: the error that it handles quotes the value
+        msg = f"the secret {name!r} {fault}"
+        raise InvalidSecretError(msg)
+
+
 def encode_secrets(secrets: Mapping[str, str]) -> bytes:
     """Give the line for `secrets`: a multiple of 512 bytes, ended by a newline.
 
@@ -38,21 +55,8 @@ def encode_secrets(secrets: Mapping[str, str]) -> bytes:
     members = []
     for name, value in secrets.items():
         check_secret_name(name)
-        if not isinstance(value, str):
-            msg = f"the secret {name!r} is {type(value).__name__}, not text"
-            raise InvalidSecretError(msg)
-        if "\0" in value:
-            msg = f"the secret {name!r} holds a NUL character, which no shell variable or C string can carry"
-            raise InvalidSecretError(msg)
+        check_secret_value(name, value)
         members.append(f'"{name}":"{value.translate(_ESCAPES)}"')
-    text = "{" + ",".join(members) + "}"
-    try:
-        line = text.encode()
-    except UnicodeEncodeError:
-        line = None
-    if line is None:  # raised here, outside the handler: the error above quotes the whole line
-        broken = [name for name, value in secrets.items() if any("\ud800" <= char <= "\udfff" for char in value)]
-        msg = f"the secret {broken[0]!r} holds a lone surrogate, which is not text: store it base64-encoded"
-        raise InvalidSecretError(msg)
+    line = ("{" + ",".join(members) + "}").encode()
     padded = -(-(len(line) + 1) // BLOCK) * BLOCK
     return line.ljust(padded - 1) + b"\n"

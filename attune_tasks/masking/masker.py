@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from itertools import chain, count
 from typing import Any, Final, NoReturn
 
@@ -22,17 +23,27 @@ class Masker:
     `repr()` tells the number of patterns only, and a masker is not pickled.
     """
 
-    __slots__ = ("_mask", "_patterns", "margin", "mask")
-
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        """Take the patterns from `secrets`, name to value."""
-        patterns = {pattern for value in secrets.values() for pattern in _patterns_of(value)}
-        self._patterns = tuple(_encode(pattern) for pattern in sorted(patterns))
-        self.margin: int = max(map(len, self._patterns), default=0)
+        """Mask the values of `secrets`, name to value. The patterns are made when first needed: beside a running child."""
+        self._secrets = secrets
+
+    @cached_property
+    def _texts(self) -> set[str]:
+        return {pattern for value in self._secrets.values() for pattern in _patterns_of(value)}
+
+    @cached_property
+    def _patterns(self) -> tuple[bytes, ...]:
+        return tuple(_encode(pattern) for pattern in sorted(self._texts))
+
+    @cached_property
+    def margin(self) -> int:
         """Bytes of the longest pattern: how far before the first byte shown an occurrence can begin."""
-        self.mask: str = _mask_for(patterns)
+        return max(map(len, self._patterns), default=0)
+
+    @cached_property
+    def mask(self) -> str:
         """``***``; other characters where a secret holds these in a way that a mask could complete a secret."""
-        self._mask = _encode(self.mask)
+        return _mask_for(self._texts)
 
     def __repr__(self) -> str:
         """Tell the number of patterns only."""
@@ -51,16 +62,19 @@ class Masker:
         """
         pieces = []
         position = skip
+        mask = _encode(self.mask)
         for start, end in joined_spans(data, self._patterns):
             if end > skip:
-                pieces += [data[position:start], self._mask]  # the slice is empty where the run began before `skip`
+                pieces += [data[position:start], mask]  # the slice is empty where the run began before `skip`
                 position = end
         pieces.append(data[position:])
         return b"".join(pieces)
 
     def mask_text(self, text: str) -> str:
         """Give `text` masked; lone surrogates in it stay as they are."""
-        return _decode(self.mask_bytes(_encode(text)))
+        data = _encode(text)
+        masked = self.mask_bytes(data)
+        return text if masked == data else _decode(masked)  # the same object: a large text is not copied
 
     def mask_json(self, value: Any) -> Any:
         """Give a JSON value masked, keys too, its shape kept.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final, Protocol
 
 __all__ = ["NoFilter", "OutputFilter", "TailBuffer"]
 
-_SLACK: Final = 1 << 18  # bytes gathered before the front is dropped, so that dropping is rare
+_PIECE_BYTES: Final = 1 << 14
 
 
 class OutputFilter(Protocol):
@@ -42,27 +43,38 @@ class TailBuffer:
         self._cap = cap
         self._filter = output_filter
         self._limit = cap + output_filter.margin
-        self._data = bytearray()
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        """Bytes in the pieces."""
+        self._small = bytearray()
+        """Gathers small reads, or a stream written byte by byte would be a million pieces."""
         self._total = 0
 
     def append(self, chunk: bytes) -> None:
         """Take the next bytes of the stream."""
         self._total += len(chunk)
-        self._data += chunk
-        if len(self._data) > self._limit + _SLACK:
-            del self._data[: len(self._data) - self._limit]
+        if self._small or len(chunk) < _PIECE_BYTES:
+            self._small += chunk
+            if len(self._small) < _PIECE_BYTES:
+                return
+            chunk = self._gathered()
+        self._pieces.append(chunk)
+        self._size += len(chunk)
+        while self._size - len(self._pieces[0]) >= self._limit:
+            self._size -= len(self._pieces.popleft())
 
     def raw(self) -> bytes | None:
         """Give the whole stream unmasked; None where it was longer than is kept."""
-        return bytes(self._data) if self._total <= self._cap else None
+        return b"".join((*self._pieces, self._small)) if self._total <= self._cap else None
 
     def finish(self) -> tuple[str, bool]:
         """Give what is kept as masked text, and whether the stream had more before it. Empties the buffer."""
+        self._pieces.append(self._gathered())
+        data = b"".join(self._pieces)
+        self._pieces.clear()
         dropped = self._total > self._limit
         if dropped:
-            del self._data[: len(self._data) - self._limit]
-        data = bytes(self._data)
-        self._data = bytearray()
+            data = data[len(data) - self._limit :]
         masked = self._filter.mask_bytes(data, self._filter.margin if dropped else 0)
         truncated = dropped or len(masked) > self._cap
         if len(masked) > self._cap:
@@ -70,6 +82,11 @@ class TailBuffer:
         if truncated:
             masked = _without_broken_start(masked)
         return masked.decode(errors="replace"), truncated
+
+    def _gathered(self) -> bytes:
+        gathered = bytes(self._small)
+        self._small.clear()
+        return gathered
 
 
 def _without_broken_start(data: bytes) -> bytes:

@@ -41,12 +41,14 @@ def run(  # noqa: PLR0913 - the optional ones are named
     parameters_in_env: bool = True,
     wrapper_input: bytes | None = None,
     secrets_line: bytes | None = None,
+    start_in_c_locale: bool = False,
 ) -> ExecutionResult:
     """Run `argv` as the child of an execution: secrets' line on its standard input, minimal environment, own session.
 
     This is all that most runtimes need. `argv` must hold nothing of the context but the program's path.
     `parameters_in_env` sets ``ATTUNE_ACTION_<NAME>``; `wrapper_input` is written to the pipe ``ATTUNE_PARAMS_FD``;
-    `secrets_line` is the encoded line where the caller has made it already. Output is masked only where `supervision`
+    `secrets_line` is the encoded line where the caller has made it already; `start_in_c_locale` sets ``LC_ALL=C``, and
+    ``ATTUNE_LC_ALL`` to what it would have been, for the wrapper to set back. Output is masked only where `supervision`
     brings a filter: the executor's does.
     """
     stdin = secrets_line or encode_secrets(context.secrets)
@@ -56,9 +58,12 @@ def run(  # noqa: PLR0913 - the optional ones are named
     in_env = context.parameters if parameters_in_env and not by_stdin else {}
     folder = Path(tempfile.mkdtemp(prefix="attune-"))
     try:
+        env = child_environment(context, in_env, folder)
+        if start_in_c_locale:
+            env |= {"ATTUNE_LC_ALL": env["LC_ALL"], "LC_ALL": "C"} if "LC_ALL" in env else {"LC_ALL": "C"}
         program = Program(
             argv=argv,
-            env=child_environment(context, in_env, folder),
+            env=env,
             working_dir=Path(context.working_dir) if context.working_dir else folder,
             stdin=stdin,
             wrapper_input=wrapper_input,

@@ -18,6 +18,12 @@ __all__ = ["DEFAULT_PATH", "child_environment"]
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+# locale(7): the categories that a program may be told by the environment
+_FROM_WORKER: Final = (
+    *("LANG", "TZ", "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "LC_TIME", "LC_COLLATE", "LC_MONETARY", "LC_MESSAGES"),
+    *("LC_PAPER", "LC_NAME", "LC_ADDRESS", "LC_TELEPHONE", "LC_MEASUREMENT", "LC_IDENTIFICATION"),
+)
+
 # Linux takes 128 KiB in one string and a quarter of the stack (2 MiB) in all (execve(2)); these leave room.
 _MAX_VARIABLE: Final = 100 * 1024
 _MAX_TOTAL: Final = 1024 * 1024
@@ -31,8 +37,7 @@ def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], 
     environment = {
         "PATH": DEFAULT_PATH,
         "HOME": _home(),
-        "LANG": "C.UTF-8",
-        **{name: value for name, value in os.environ.items() if name in ("LANG", "TZ") or name.startswith("LC_")},
+        **{name: os.environ[name] for name in _FROM_WORKER if name in os.environ},
         "TMPDIR": str(temp_folder),
         **context.env,
         "ATTUNE_EXEC_ID": str(context.execution_id),

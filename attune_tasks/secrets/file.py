@@ -26,6 +26,7 @@ class FileSecretProvider:
     """
 
     name = "file"
+    keeps_deadline = True  # a local read: where the disk hangs, the worker hangs with it anyway
 
     def __init__(self, path: Path) -> None:
         """Read from `path`: ``.toml``, ``.yaml`` or ``.yml``. Raises SettingsError for any other suffix."""

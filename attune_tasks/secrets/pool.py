@@ -39,6 +39,11 @@ class ProviderPool:
                 made.providers[name] = self._source(name)
             return made.providers[name]
 
+    def keeps_deadline(self, name: str) -> bool:
+        """Say whether the provider `name` has been made, and says that its reads never outlast their deadline."""
+        provider = self._source.get(name) if isinstance(self._source, Mapping) else self._made.providers.get(name)
+        return self._made.pid == os.getpid() and getattr(provider, "keeps_deadline", False) is True
+
 
 class _Made:
     """What was made in one process."""

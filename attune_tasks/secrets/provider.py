@@ -16,7 +16,9 @@ class SecretProvider(Protocol):
     """Reads secrets from one kind of store.
 
     Its class is named by an entry point of the group ``attune_tasks.secret_providers`` and has a class method
-    ``from_settings(options)``, given the mapping in ``secrets.options.<name>`` of the settings.
+    ``from_settings(options)``, given the mapping in ``secrets.options.<name>`` of the settings. Where it has an
+    attribute ``keeps_deadline = True``, its reads are trusted never to outlast their deadline, and are not made in a
+    thread of their own, which costs 0.3 ms an execution.
     """
 
     @property

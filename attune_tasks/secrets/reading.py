@@ -13,7 +13,7 @@ from attune_tasks.nearest import nearest
 from attune_tasks.secret_values import Secrets
 from attune_tasks.secrets.pool import ProviderPool
 from attune_tasks.secrets.references import Location, SecretReference
-from attune_tasks.wire import encode_secrets
+from attune_tasks.wire import check_secret_name, check_secret_value
 
 __all__ = ["read_all"]
 
@@ -58,11 +58,28 @@ def read_all(
 def _read_places(
     places: Mapping[Location, SecretReference], providers: ProviderPool, timeout: float
 ) -> dict[Location, _Fields]:
-    """Read each place in a thread of its own making, and give what was read when the time was over."""
-    reads: dict[Location, _Fields] = {}
-    if not places:
-        return reads
+    """Give what was read when the time was over. A provider not trusted to end in time is read in a thread."""
     deadline = time.monotonic() + timeout
+    reads: dict[Location, _Fields] = {}
+    awaited: dict[Location, SecretReference] = {}
+    for location, reference in places.items():
+        if providers.keeps_deadline(reference.provider):
+            reads[location] = _read(reference, providers, deadline)
+        else:
+            awaited[location] = reference
+    if awaited:
+        _read_in_thread(awaited, providers, deadline, reads)
+    return reads
+
+
+def _read_in_thread(
+    places: Mapping[Location, SecretReference],
+    providers: ProviderPool,
+    deadline: float,
+    reads: dict[Location, _Fields],
+) -> None:
+    """Add to `reads` what is read of `places` until the deadline."""
+    wanted = len(reads) + len(places)
     answers: queue.SimpleQueue[tuple[Location, _Fields]] = queue.SimpleQueue()
 
     def work() -> None:
@@ -73,13 +90,12 @@ def _read_places(
 
     # A daemon: a provider which hangs for good can't be stopped, but must not keep the process from ending.
     threading.Thread(target=work, name="attune-tasks-secrets", daemon=True).start()
-    while len(reads) < len(places):
+    while len(reads) < wanted:
         try:
             location, fields = answers.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             break
         reads[location] = fields
-    return reads
 
 
 def _read(reference: SecretReference, providers: ProviderPool, deadline: float) -> _Fields:
@@ -106,7 +122,8 @@ def _value(name: str, reference: SecretReference, fields: _Fields) -> str:
         msg = f"no field {reference.field!r} there; {hint}fields there: {', '.join(known) or 'none'}"
         raise SecretsUnavailableError(msg)
     text = value if isinstance(value, str) else _json_text(value)
-    encode_secrets({name: text})
+    check_secret_name(name)
+    check_secret_value(name, text)
     return text
 
 

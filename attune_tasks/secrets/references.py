@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NoReturn
 from urllib.parse import unquote
 
@@ -48,6 +49,7 @@ class SecretReference:
         return f"{scheme}{self.path}{'?' if options else ''}{options}#{self.field}"
 
 
+@lru_cache(maxsize=1024)
 def parse_reference(text: str, *, default_provider: str) -> SecretReference:
     """Read ``vault://<mount>/<path>#<field>`` or ``<path>#<field>``, either with ``?name=value&…`` before the ``#``.
 

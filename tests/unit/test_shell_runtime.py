@@ -175,6 +175,7 @@ def test_parameters_are_exported(tmp_path: Path) -> None:
 
 
 def test_the_environment_is_built_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("WORKERS_OWN_PASSWORD", "hunter2")
     monkeypatch.setenv("BASH_ENV", "/nowhere")
     result = run(tmp_path, "env -0", env={"ALLOWED": "x"})

@@ -7,47 +7,53 @@ if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
     exit 126
 fi
 
+# The line is {"name":"value","name":"value"}: split at the quotes, names stand at 1, 5, 9 …, values at 3, 7, 11 …
+# No quote is within a name or a value: the writer escapes it, like backslash and control characters, as \u00XX.
+# bash was started with LC_ALL=C, so the line is bytes to it. No function does this: to define and call one takes time.
 declare -A ATTUNE_SECRETS=()
-
-_attune_read_secrets() {
-    local - IFS='"' LC_ALL=C line name value
-    local -a parts
-    local -i i
-    set -f
-    IFS= read -r -N "$1" line || {
-        printf 'attune_tasks: the secrets'\'' line ended too early\n' >&2
-        exit 126
-    }
-    # {"name":"value","name":"value"}: split at the quotes, names stand at 1, 5, 9 …, values at 3, 7, 11 …
-    # No quote is within a name or a value: the writer escapes it, like backslash and control characters, as \u00XX.
-    parts=($line)
-    for ((i = 1; i + 2 < ${#parts[@]}; i += 4)); do
-        name=${parts[i]} value=${parts[i + 2]}
-        if [[ $value == *\\* ]]; then
-            printf -v value %b "$value"
-        fi
-        ATTUNE_SECRETS[$name]=$value
-    done
+set -f
+IFS='"'
+IFS= read -r -N "$2" _attune_line || {
+    printf 'attune_tasks: the secrets'\'' line ended too early\n' >&2
+    exit 126
 }
+_attune_parts=($_attune_line)
+for ((_attune_i = 3; _attune_i < ${#_attune_parts[@]}; _attune_i += 4)); do
+    if [[ ${_attune_parts[_attune_i]} == *\\* ]]; then
+        printf -v _attune_line %b "${_attune_parts[_attune_i]}"
+        ATTUNE_SECRETS[${_attune_parts[_attune_i - 2]}]=$_attune_line
+    else
+        ATTUNE_SECRETS[${_attune_parts[_attune_i - 2]}]=${_attune_parts[_attune_i]}
+    fi
+done
+unset IFS _attune_line _attune_parts _attune_i
+set +f
+
+# Now it gets the locale of its environment.
+if [[ -v ATTUNE_LC_ALL ]]; then
+    LC_ALL=$ATTUNE_LC_ALL
+    unset ATTUNE_LC_ALL
+else
+    unset LC_ALL
+fi
 
 # get_secret NAME prints the value, with no newline added; get_secret -v VAR NAME sets a variable, without a subshell.
-# A name that the action does not declare gives the empty text, and status 0.
+# A name that the action does not declare gives the empty text, and status 0. A subscript that is not made of a name's
+# characters is never looked up: bash takes `@` and `*` for all values. No variable of ours can hide the caller's.
 get_secret() {
-    { local - && set +x; } 2>/dev/null
-    if [[ ${1-} == -v ]]; then
-        if [[ $# -ne 3 || ! $2 =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]]; then
-            printf 'get_secret: usage: get_secret -v VAR NAME\n' >&2
-            return 2
-        fi
-        if [[ $3 =~ ^[A-Za-z_][A-Za-z0-9_.-]*$ ]]; then
-            printf -v "$2" %s "${ATTUNE_SECRETS[$3]-}"
-        else
+    if [[ $- == *x* ]]; then
+        { local - && set +x; } 2>/dev/null # a trace would show the value
+    fi
+    if [[ $#${1-} == 3-v && $2 == [A-Za-z_]* && $2 != *[!A-Za-z0-9_]* ]]; then
+        if [[ -z $3 || $3 == *[!A-Za-z0-9_.-]* ]]; then
             printf -v "$2" %s ''
+        else
+            printf -v "$2" %s "${ATTUNE_SECRETS[$3]-}"
         fi
-    elif [[ $# -ne 1 ]]; then
+    elif (($# != 1)) || [[ $1 == -v ]]; then
         printf 'get_secret: usage: get_secret NAME, or get_secret -v VAR NAME\n' >&2
         return 2
-    elif [[ $1 =~ ^[A-Za-z_][A-Za-z0-9_.-]*$ ]]; then
+    elif [[ -n $1 && $1 != *[!A-Za-z0-9_.-]* ]]; then
         printf %s "${ATTUNE_SECRETS[$1]-}"
     fi
 }
@@ -60,9 +66,6 @@ set_result() {
     fi
     printf '{"type":"result","value":%s}\n' "${1//$'\n'/ }" >&"$_ATTUNE_CONTROL"
 }
-
-_attune_read_secrets "$2"
-unset -f _attune_read_secrets
 
 # The control channel goes to 10 or above and leaves 3 free, for `exec 3>&1` is common in scripts.
 exec {_ATTUNE_CONTROL}>&"$ATTUNE_CONTROL_FD" {ATTUNE_CONTROL_FD}>&-
