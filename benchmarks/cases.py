@@ -146,7 +146,7 @@ def interleaved(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int)
 
 
 def python_action(bench: Bench) -> Row:
-    """A Python action against the naive child."""
+    """Measure a Python action against the naive child."""
     ratio = interleaved(
         lambda: bench.execute("python", {"month": "2026-01"}),
         lambda: bench.naive(sys.executable, str(bench.folder / "naive.py")),
@@ -156,7 +156,7 @@ def python_action(bench: Bench) -> Row:
 
 
 def shell_action(bench: Bench) -> Row:
-    """A shell action against the naive child."""
+    """Measure a shell action against the naive child."""
     ratio = interleaved(
         lambda: bench.execute("shell", {"month": "2026-01"}),
         lambda: bench.naive("bash", str(bench.folder / "naive.sh")),
@@ -166,7 +166,7 @@ def shell_action(bench: Bench) -> Row:
 
 
 def loud_action(bench: Bench) -> Row:
-    """Much output against communicate()."""
+    """Measure much output against communicate()."""
 
     def communicate() -> None:
         command = [sys.executable, str(bench.folder / "loud.py")]
@@ -181,7 +181,7 @@ def loud_action(bench: Bench) -> Row:
 
 
 def loud_memory(bench: Bench) -> Row:
-    """Growth of this process's peak, in a process of its own, against the cap and 2 MiB."""
+    """Measure the growth of this process's peak, in a process of its own, against the cap and 2 MiB."""
     bench.execute("python", {"month": "2026-01"})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     bench.execute("loud")
@@ -190,7 +190,7 @@ def loud_memory(bench: Bench) -> Row:
 
 
 def big_line(bench: Bench) -> Row:  # noqa: ARG001 - the shape of a case
-    """Seconds for a whole shell action with a secret of 1 MiB, against half a second."""
+    """Measure the seconds for a whole shell action with a secret of 1 MiB, against half a second."""
     value = ('0123456789abcdef "\\\\\\n' * CAP)[:CAP]
     taken = []
     for _ in range(7):

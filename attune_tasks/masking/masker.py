@@ -24,7 +24,7 @@ class Masker:
     """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        """Mask the values of `secrets`, name to value. The patterns are made when first needed: beside a running child."""
+        """Mask the values of `secrets`, name to value. Patterns are made when first needed: beside a running child."""
         self._secrets = secrets
 
     @cached_property

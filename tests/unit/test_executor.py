@@ -85,7 +85,8 @@ def test_everything_that_comes_back_is_masked(shop: Project, runner: str) -> Non
     scripts = {
         "python": "import sys\ndef run(params):\n    key, pem = get_secret('key'), get_secret('pem')\n"
         "    print('out', key, pem.splitlines()[1])\n    print('err', key, file=sys.stderr)\n"
-        "    if params['fail']:\n        raise ValueError('because of ' + key)\n    return {key: [key, 'x' + key + 'y']}\n",
+        "    if params['fail']:\n        raise ValueError('because of ' + key)\n"
+        "    return {key: [key, 'x' + key + 'y']}\n",
         "shell": 'echo "out $(get_secret key) $(get_secret pem | sed -n 2p)"; echo "err $(get_secret key)" >&2\n'
         'if [[ $ATTUNE_ACTION_FAIL == true ]]; then exit 3; fi\nset_result "{\\"$(get_secret key)\\":'
         '[\\"$(get_secret key)\\",\\"x$(get_secret key)y\\"]}"\n',

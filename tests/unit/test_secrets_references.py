@@ -79,7 +79,7 @@ def test_what_is_no_reference_is_refused_with_both_forms_and_never_quoted(text: 
 
 def test_what_is_no_text_is_refused() -> None:
     with pytest.raises(InvalidReferenceError, match="it is int, not text"):
-        parse_reference(4711, default_provider="file")  # type: ignore[arg-type]
+        parse_reference(4711, default_provider="file")
 
 
 @given(st.text(max_size=30) | st.text("ab/.#?=&:%2e ", max_size=30))

@@ -1,0 +1,75 @@
+"""What several commands load: the settings, and the Celery app that ``--app`` names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from attune_tasks.cli.group import complain, place_of
+from attune_tasks.errors import AttuneTasksError
+
+if TYPE_CHECKING:
+    from attune_tasks.settings import LoadedSettings
+
+__all__ = ["APP_VARIABLE", "DEFAULT_APP", "load", "load_app", "run_overrides", "show_warnings"]
+
+APP_VARIABLE: Final = "ATTUNE_TASKS_APP"
+DEFAULT_APP: Final = "attune_tasks.app:app"
+
+
+def load(context: click.Context, overrides: Mapping[str, Any] | None = None) -> LoadedSettings:
+    """Load the settings, those of the Celery app included where ``--app`` names one. Raises SettingsError."""
+    from attune_tasks.settings import load_settings
+
+    named = context.find_root().obj
+    app_settings = load_app(context).conf.get("attune_tasks") if named else None
+    return load_settings(overrides=overrides, app_settings=app_settings)
+
+
+def run_overrides(packs: Sequence[Path], secrets_file: Path | None = None) -> dict[str, Any]:
+    """Give the settings that ``--packs`` and ``--secrets-file`` stand for."""
+    overrides: dict[str, Any] = {}
+    if packs:
+        overrides["packs"] = list(packs)
+    if secrets_file is not None:
+        overrides["secrets"] = {"provider": "file", "file": {"path": secrets_file}}
+    return overrides
+
+
+def load_app(context: click.Context) -> Any:
+    """Import the Celery app which ``--app`` names as ``module:attribute``, or as a module that has `app` or `celery`.
+
+    As with ``celery -A``, the working directory is searched, too. Ends in wrong usage where there is none.
+    """
+    name = context.find_root().obj or DEFAULT_APP
+    module_name, _, attribute = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    module, fault = None, "no Celery app is there"
+    try:
+        module = importlib.import_module(module_name)
+    except AttuneTasksError:
+        raise
+    except ModuleNotFoundError as error:
+        fault = f"there is no module {error.name!r}"
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            fault += f" (imported at {place_of(error.__traceback__)})"
+    except Exception as error:  # noqa: BLE001 - whatever their module raises; its text may quote a password
+        fault = f"its import failed: {type(error).__name__} at {place_of(error.__traceback__)}"
+    candidates = [attribute] if attribute else ["app", "celery"]
+    found = [getattr(module, candidate) for candidate in candidates if hasattr(module, candidate)]
+    if not found or not hasattr(found[0], "send_task"):
+        msg = f"--app {name}: {fault}; expected MODULE:ATTR, as in project.celery:app"
+        raise click.UsageError(msg)
+    return found[0]
+
+
+def show_warnings(loaded: LoadedSettings) -> None:
+    """Say on standard error which secrets stand in variables."""
+    for warning in loaded.warnings:
+        complain(f"warning: {warning}")
