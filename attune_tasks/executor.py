@@ -63,8 +63,11 @@ def _wrong_references(registry: PackRegistry, default_provider: str) -> Iterator
                 yield f"{action.source}: {key}: {error}"
 
 
-def build_executor(loaded: LoadedSettings) -> ActionExecutor:
-    """Make an executor from settings. Raises PackError with all faults of all packs."""
+def build_executor(loaded: LoadedSettings, time_limits: tuple[type[Exception], ...] = ()) -> ActionExecutor:
+    """Make an executor from settings. Raises PackError with all faults of all packs.
+
+    `time_limits` are what its caller's own time limit raises in the midst of an execution, which then timed out.
+    """
     secrets = loaded.settings.secrets
     manager = SecretManager(
         lambda name: create_provider(name, secrets),
@@ -72,17 +75,24 @@ def build_executor(loaded: LoadedSettings) -> ActionExecutor:
         fetch_timeout=secrets.fetch_timeout,
         on_fetch_error=secrets.on_fetch_error,
     )
-    return ActionExecutor(load_packs(loaded), manager, loaded.settings)
+    return ActionExecutor(load_packs(loaded), manager, loaded.settings, time_limits)
 
 
 class ActionExecutor:
     """Runs executions, one at a time per call; calls from several threads are fine."""
 
-    def __init__(self, registry: PackRegistry, secret_manager: SecretManager, settings: Settings) -> None:
-        """Use these packs, secrets and settings."""
+    def __init__(
+        self,
+        registry: PackRegistry,
+        secret_manager: SecretManager,
+        settings: Settings,
+        time_limits: tuple[type[Exception], ...] = (),
+    ) -> None:
+        """Use these packs, secrets and settings; for `time_limits` see :func:`build_executor`."""
         self.registry = registry
         self.secret_manager = secret_manager
         self.settings = settings
+        self._time_limits = time_limits
         self._runtimes: dict[str, Runtime] = {}
 
     def execute(self, request: ExecutionRequest, cancellation: Cancellation | None = None) -> ExecutionResult:
@@ -99,6 +109,10 @@ class ActionExecutor:
                 cancellation=cancellation,
             )
             result = self._runtime(context.runtime_name or "").execute(context, supervision)
+            return _masked(replace(result, secrets_missing=missing), masker)
+        except self._time_limits as error:
+            said = f"ended by a time limit of its caller ({type(error).__name__}); what it had printed is lost"
+            result = replace(_error(request, "timed_out", said), status="timed_out")
         except AttuneTasksError as error:
             result = _error(request, error.code, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote a secret

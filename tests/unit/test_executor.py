@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets as random
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,38 @@ def test_a_runtime_of_another_that_masks_nothing_is_masked_all_the_same(
     executor = shop.executor()
     monkeypatch.setattr(executor, "_runtime", lambda _: Naked())
     assert KEY not in executor.execute(ExecutionRequest(1, "shop.give")).to_json()
+
+
+def test_a_runtime_that_gives_what_is_no_json_is_told(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd:
+        def execute(self, context: Any, _: Any) -> ExecutionResult:
+            return ExecutionResult(1, context.action_ref, "succeeded", result={1, 2})
+
+    shop.action("give", GIVE, DECLARED)
+    executor = shop.executor()
+    monkeypatch.setattr(executor, "_runtime", lambda _: Odd())
+    assert kind_of(executor.execute(ExecutionRequest(1, "shop.give"))) == "internal_error"
+
+
+def test_the_callers_own_time_limit_ends_the_child_and_is_a_timeout(shop: Project, tmp_path: Path) -> None:
+    class Limit(Exception):  # noqa: N818 - as Celery's SoftTimeLimitExceeded
+        pass
+
+    def strike(*_: object) -> None:
+        raise Limit
+
+    shop.action("slow", f"echo $$ > {tmp_path}/pid; trap '' TERM; sleep 600", runner="shell")
+    overrides = {"packs": [str(shop.folder / "packs")]}
+    executor = build_executor(load_settings(overrides=overrides, environ={}), time_limits=(Limit,))
+    before = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        result = executor.execute(ExecutionRequest(1, "shop.slow"))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert (result.status, kind_of(result)) == ("timed_out", "timed_out")
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
 
 
 def test_working_dir_is_below_the_pack_or_absolute(shop: Project, tmp_path: Path) -> None:

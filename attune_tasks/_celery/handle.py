@@ -1,0 +1,98 @@
+"""The handle of an execution that was enqueued."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from celery import Celery, states
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+
+from attune_tasks.errors import ResultTimeoutError
+from attune_tasks.ids import execution_id_of
+from attune_tasks.result import ExecutionResult, Status
+
+__all__ = ["Handle"]
+
+_POLL_SECONDS: Final = 0.05
+_TIME_LIMITS: Final = ("TimeLimitExceeded", "SoftTimeLimitExceeded")
+_UNKNOWN_REF: Final = "unknown"
+
+
+class Handle:
+    """One execution, seen from the side that enqueued it. It reads what the result backend has."""
+
+    __slots__ = ("_async_result", "action_ref", "execution_id", "task_id")
+
+    def __init__(self, async_result: Any, action_ref: str | None = None) -> None:
+        """Wrap Celery's AsyncResult; `action_ref` is None where it is not known."""
+        self._async_result = async_result
+        self.task_id: str = async_result.id
+        self.execution_id: int = execution_id_of(self.task_id)
+        self.action_ref = action_ref
+
+    @classmethod
+    def from_task_id(cls, task_id: str, app: Celery | None = None) -> Handle:
+        """Take up an execution again by its task id, in this process or another."""
+        from attune_tasks._celery.enqueueing import app_or_default
+
+        return cls(app_or_default(app).AsyncResult(task_id))
+
+    def status(self) -> str:
+        """Say how it stands: ``pending``, ``running``, or the final status of :class:`ExecutionResult`.
+
+        ``pending`` is also what Celery knows of a task that never was.
+        """
+        state = self._async_result.state
+        if state in states.READY_STATES:
+            return self._read().status
+        return "pending" if state in {states.PENDING, states.RECEIVED, states.RETRY} else "running"
+
+    def result(self, timeout: float | None = None) -> ExecutionResult:
+        """Wait for the end, at most `timeout` seconds, and give the result, whatever the status is.
+
+        Raises ResultTimeoutError; the execution goes on then.
+        """
+        try:
+            self._async_result.get(timeout=timeout, propagate=False, interval=_POLL_SECONDS)
+        except CeleryTimeoutError as error:
+            cause = str(error)
+        else:
+            return self._read()
+        msg = f"{self.action_ref or 'the execution'} ({self.task_id}) has no result: {cause}"
+        raise ResultTimeoutError(msg)
+
+    def __repr__(self) -> str:
+        """Show the ids."""
+        return f"Handle({self.action_ref}, execution_id={self.execution_id}, task_id={self.task_id!r})"
+
+    def _read(self) -> ExecutionResult:
+        state, value = self._async_result.state, self._async_result.result
+        stored = value
+        if isinstance(value, BaseException):
+            # By its shape, not by its class: a client that never imported ActionFailed gets a substitute.
+            stored = value.args[0] if len(value.args) == 1 else None
+        if isinstance(stored, Mapping):
+            try:
+                return ExecutionResult.from_dict(stored)
+            except ValueError:
+                pass  # not ours: another task's id was asked for
+        if state == states.REVOKED:
+            reason = str(value) or "revoked"
+            return self._own("cancelled", reason, f"Celery ended the task before its action did: {reason}")
+        kind = type(value).__name__
+        if state == states.SUCCESS:
+            return self._own("error", "unknown_result", f"the task's result is {kind}, not that of an execution")
+        return self._own("timed_out" if kind in _TIME_LIMITS else "error", kind, str(value))
+
+    def _own(self, status: Status, kind: str, message: str) -> ExecutionResult:
+        """Make the result of an execution whose end only Celery saw."""
+        done = getattr(self._async_result, "date_done", None)
+        return ExecutionResult(
+            execution_id=self.execution_id,
+            action_ref=self.action_ref or _UNKNOWN_REF,
+            status=status,
+            error={"type": kind, "message": message},
+            finished_at=datetime.fromisoformat(done) if isinstance(done, str) else done,
+        )

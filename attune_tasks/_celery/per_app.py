@@ -1,0 +1,70 @@
+"""What one Celery app has of ours: its settings, packs and executor. Kept on the app, never in a module."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Final
+
+from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
+
+if TYPE_CHECKING:
+    from attune_tasks.executor import ActionExecutor
+    from attune_tasks.packs import PackRegistry
+    from attune_tasks.settings import LoadedSettings
+
+__all__ = ["AppState", "state_of"]
+
+_ATTRIBUTE: Final = "_attune_tasks_state"
+
+
+class AppState:
+    """Loads each thing when it is first asked for, once, and keeps it. Safe to use from several threads."""
+
+    def __init__(self, app: Celery) -> None:
+        """Read nothing yet: the app may not be configured."""
+        self._app = app
+        self._lock = threading.RLock()
+        self._loaded: LoadedSettings | None = None
+        self._registry: PackRegistry | None = None
+        self._executor: ActionExecutor | None = None
+        self._executor_process = 0
+
+    @property
+    def loaded(self) -> LoadedSettings:
+        """The settings in force, with ``app.conf.attune_tasks`` among them. Raises SettingsError."""
+        with self._lock:
+            if self._loaded is None:
+                from attune_tasks.settings import load_settings
+
+                self._loaded = load_settings(app_settings=self._app.conf.get("attune_tasks"))
+            return self._loaded
+
+    @property
+    def registry(self) -> PackRegistry:
+        """The packs that are known here; empty where the default folder is missing. Raises PackError."""
+        with self._lock:
+            if self._registry is None:
+                from attune_tasks.executor import load_packs
+
+                self._registry = load_packs(self.loaded)
+            return self._registry
+
+    @property
+    def executor(self) -> ActionExecutor:
+        """The executor of this process; a forked one makes its own. Raises PackError and PluginError."""
+        with self._lock:
+            if self._executor is None or self._executor_process != os.getpid():
+                from attune_tasks.executor import build_executor
+
+                self._executor = build_executor(self.loaded, time_limits=(SoftTimeLimitExceeded,))
+                self._executor_process = os.getpid()
+            return self._executor
+
+
+def state_of(app: Celery) -> AppState:
+    """Give what `app` has of ours; it goes when the app goes."""
+    state: AppState | None = app.__dict__.get(_ATTRIBUTE)
+    # setdefault is one step for the interpreter: two threads get the same object.
+    return state or app.__dict__.setdefault(_ATTRIBUTE, AppState(app))

@@ -1,0 +1,85 @@
+"""What a worker does at its start: refuses what can't work in one line, and readies its pool processes."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from types import FrameType
+from typing import Any, Final
+
+from celery import signals
+
+from attune_tasks._celery.per_app import state_of
+from attune_tasks.errors import AttuneTasksError
+from attune_tasks.platforms import platform_notice
+
+__all__ = ["let_actions_be_interrupted", "prepare_worker", "report_start", "settle_embedded_default"]
+
+logger: Final = logging.getLogger("attune_tasks.worker")
+
+_EMBEDDED_WAIT_SECONDS: Final = 0.1
+_REFUSED_POOLS: Final = ("gevent", "eventlet")
+
+
+@signals.worker_init.connect
+def prepare_worker(sender: Any, **_: Any) -> None:
+    """Check pool, settings and packs in the main process; SystemExit says in place of a log why not."""
+    pool = _pool_name(sender.pool_cls)
+    if pool in _REFUSED_POOLS:
+        msg = f"attune_tasks can't run in the {pool} pool, which can't wait for child processes: use prefork or threads"
+        raise SystemExit(msg)
+    failure = ""
+    try:
+        state_of(sender.app).registry  # noqa: B018 - loads and checks them
+    except AttuneTasksError as error:
+        failure = f"the worker is not started: {error}"
+    if failure:
+        raise SystemExit(failure)
+
+
+@signals.celeryd_after_setup.connect
+def report_start(instance: Any, **_: Any) -> None:
+    """Say in the log, which is there by now, what the worker has found."""
+    state = state_of(instance.app)
+    count = len(state.registry)
+    logger.log(logging.INFO if count else logging.WARNING, "%s actions are known (setting `packs`)", count)
+    for warning in state.loaded.warnings:
+        logger.warning("%s", warning)
+    if notice := platform_notice():
+        logger.warning("%s", notice)
+
+
+@signals.worker_ready.connect
+def settle_embedded_default(sender: Any, **_: Any) -> None:
+    """Make the embedded broker quick to stop, and delete the embedded backend's expired results.
+
+    Celery's blocking loop waits 2 s at a time and does not see a signal meanwhile. Hardly anybody starts a beat, whose
+    task the deleting is, for a backend that needs no server.
+    """
+    transport = sender.connection.transport
+    if transport.driver_type == "attune-tasks-embedded":
+        transport.longest_wait = _EMBEDDED_WAIT_SECONDS
+    if type(sender.app.backend).__name__ == "EmbeddedBackend":
+        sender.app.backend.cleanup()
+
+
+@signals.task_prerun.connect
+def let_actions_be_interrupted(**_: Any) -> None:
+    """See to it that the programs started here do not ignore SIGINT: what is ignored stays so over exec.
+
+    billiard has its pool processes ignore it, after every hook for their start. A handler that does nothing serves
+    them as well, and exec sets it back to the default.
+    """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _do_nothing)
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Leave the end of this process to the main process."""
+
+
+def _pool_name(pool: Any) -> str:
+    """Give the short name of a pool, which Celery has as text or as a class."""
+    module = pool if isinstance(pool, str) else pool.__module__
+    return module.partition(":")[0].rpartition(".")[2]

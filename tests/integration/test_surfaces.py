@@ -1,0 +1,94 @@
+"""Broker, backend, log and events hold no secret afterwards; each look is shown to be able to find one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from attune_tasks import Handle, enqueue
+from attune_tasks.tasks import NAME
+from tests.integration.packs import SECRETS
+from tests.integration.surfaces import captured_events, holds, read_folder
+from tests.integration.workers import RunningWorker, make_place, wait_until, worker
+
+ACTIONS = ("work.tell", "work.tell_shell", "work.tell_executable")
+PLANTED = "Planted-in-plain-sight-Kd83"
+KIBIBYTE = 1024
+
+
+def ended(events: list[dict[str, Any]], handles: list[Handle]) -> bool:
+    """Tell whether the last event of each execution is there."""
+    seen = {event["uuid"] for event in events if event["type"] in {"task-succeeded", "task-failed"}}
+    return seen >= {handle.task_id for handle in handles}
+
+
+def test_no_surface_holds_a_secret_afterwards(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    client = place.client()
+    # Enqueued before the worker starts: so the messages can be looked at where they wait.
+    handles = [enqueue(ref, {"fail": fail}, app=client) for ref in ACTIONS for fail in (False, True)]
+    surfaces = {"broker": read_folder(place.embedded / "broker")}
+    with captured_events(client) as events, worker(place, "-P", "prefork", "-c", "2") as running:
+        results = [handle.result(timeout=30) for handle in handles]
+        wait_until(lambda: ended(events, handles), "the events")
+        surfaces["events"] = json.dumps(events).encode()
+        surfaces["log"] = running.log_path.read_bytes()
+        surfaces["backend"] = read_folder(place.embedded / "results")
+        assert [result.status for result in results] == ["succeeded", "failed"] * 3
+        assert all("***" in result.stdout for result in results)
+        for name, surface in surfaces.items():
+            assert all(handle.task_id.encode() in surface for handle in handles), name
+            assert [secret for secret in SECRETS.values() if holds(surface, secret)] == [], name
+
+        # The counter-test: what is given where it does not belong is found by the same look, on every surface.
+        client.backend.store_result("planted", {"output": PLANTED}, "SUCCESS")
+        client.send_task(NAME, args=["work.add", {"a": PLANTED}], shadow=PLANTED, queue="unconsumed")
+        planted = Handle(client.send_task(NAME, args=["work.add", {"a": 1}], shadow=PLANTED))
+        planted.result(timeout=30)
+        wait_until(lambda: holds(json.dumps(events).encode(), PLANTED), "the planted event")
+        assert holds(read_folder(place.embedded / "broker"), PLANTED)
+        assert holds(read_folder(place.embedded / "results"), PLANTED)
+        assert holds(running.log_path.read_bytes(), PLANTED)
+
+
+@pytest.mark.parametrize("secret", SECRETS.values())
+def test_a_secret_is_found_in_each_way_that_it_could_be_written(secret: str) -> None:
+    import base64
+
+    for text in (secret, json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr([secret])):
+        assert holds(text.encode(), secret)
+        assert holds(base64.b64encode(f"[{text}]".encode()), secret)
+    assert not holds(b"nothing of that kind", secret)
+
+
+def test_events_stay_small_whatever_goes_in_and_comes_out(prefork_worker: RunningWorker, client: Celery) -> None:
+    ballast = "ж" * 50_000
+    with captured_events(client) as events:
+        handles = [
+            enqueue("work.large", {"letter": letter, "fail": fail, "ballast": ballast}, app=client)
+            for letter in ("x", "ж", "🦊")
+            for fail in (False, True)
+        ]
+        # A sender that knows nothing of us has Celery show the parameters themselves.
+        foreign = client.send_task(NAME, args=["work.large"], kwargs={"parameters": {"ballast": ballast, "fail": True}})
+        handles.append(Handle(foreign))
+        for handle in handles:
+            handle.result(timeout=30)
+        wait_until(lambda: ended(events, handles), "the events")
+    of_workers = [event for event in events if event["type"].startswith("task-") and event["type"] != "task-sent"]
+    own = [event for event in events if event["type"] == "task-sent" and event["uuid"] != foreign.id]
+    assert {event["type"] for event in of_workers} == {
+        "task-received",
+        "task-started",
+        "task-succeeded",
+        "task-failed",
+    }
+    assert len(own) == len(handles) - 1
+    sizes = {len(json.dumps(event)): event for event in [*of_workers, *own]}
+    assert max(sizes) < 2 * KIBIBYTE, sizes[max(sizes)]
+    assert all("🦊" not in json.dumps(event, ensure_ascii=False) for event in own)
+    assert all("ballast" in event["kwargs"] for event in own)
