@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,51 +16,22 @@ from attune_tasks.errors import (
     AttuneTasksError,
     EnvironmentNotAllowedError,
     InvalidParametersError,
-    InvalidReferenceError,
-    PackError,
 )
+from attune_tasks.known_packs import load_packs
 from attune_tasks.masking import Masker
 from attune_tasks.packs import Action, PackRegistry
 from attune_tasks.process import Cancellation, Supervision
 from attune_tasks.result import ExecutionResult
-from attune_tasks.runtimes import Runtime, get_runtime, runtime_names
-from attune_tasks.secrets import SecretManager, create_provider, parse_reference
+from attune_tasks.runtimes import Runtime, get_runtime
+from attune_tasks.secrets import SecretManager, create_provider
 from attune_tasks.settings import LoadedSettings, Settings
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["ActionExecutor", "build_executor", "load_packs"]
+__all__ = ["ActionExecutor", "build_executor"]
 
 logger = logging.getLogger("attune_tasks.executor")
-
-
-def load_packs(loaded: LoadedSettings) -> PackRegistry:
-    """Load the packs that the settings name. A folder that is only the default may be missing.
-
-    Raises PackError with all faults of all packs.
-    """
-    registry = PackRegistry.load(
-        loaded.settings.packs,
-        runtimes=runtime_names(),
-        missing_ok=loaded.origins["packs"] == "default",
-    )
-    if problems := list(_wrong_references(registry, loaded.settings.secrets.provider)):
-        raise PackError(problems=problems)
-    return registry
-
-
-def _wrong_references(registry: PackRegistry, default_provider: str) -> Iterator[str]:
-    """Look at what packs can't: they know nothing of secret references."""
-    for action in registry.actions:
-        texts = [(f"secrets.{name}", declared.ref) for name, declared in action.secrets.items()]
-        for name, parameter in action.schema.secret_parameters.items():
-            texts += [(f"parameters.{name}.allow", text) for text in parameter.allow]
-        for key, text in texts:
-            try:
-                parse_reference(text, default_provider=default_provider)
-            except InvalidReferenceError as error:
-                yield f"{action.source}: {key}: {error}"
 
 
 def build_executor(loaded: LoadedSettings, time_limits: tuple[type[Exception], ...] = ()) -> ActionExecutor:

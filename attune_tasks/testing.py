@@ -75,7 +75,8 @@ def run_local(
     wrong is in the result. Raises PackError for broken packs.
     """
     from attune_tasks._celery.local_secrets import LiteralSecrets
-    from attune_tasks.executor import ActionExecutor, load_packs
+    from attune_tasks.executor import ActionExecutor
+    from attune_tasks.known_packs import load_packs
     from attune_tasks.settings import LoadedSettings, Settings
 
     folders = [packs] if isinstance(packs, str | Path) else packs

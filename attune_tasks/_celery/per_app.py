@@ -46,7 +46,7 @@ class AppState:
         """The packs that are known here; empty where the default folder is missing. Raises PackError."""
         with self._lock:
             if self._registry is None:
-                from attune_tasks.executor import load_packs
+                from attune_tasks.known_packs import load_packs
 
                 self._registry = load_packs(self.loaded)
             return self._registry

@@ -114,7 +114,7 @@ def _runtime(loaded: LoadedSettings, name: str) -> str:
 
 
 def _packs(loaded: LoadedSettings) -> str:
-    from attune_tasks.executor import load_packs
+    from attune_tasks.known_packs import load_packs
 
     registry = load_packs(loaded)
     return f"{len(registry.packs)} with {len(registry)} actions in {', '.join(map(str, loaded.settings.packs))}"

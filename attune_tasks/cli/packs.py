@@ -72,7 +72,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _registry(context: click.Context, folders: Sequence[Path]) -> PackRegistry:
-    from attune_tasks.executor import load_packs
+    from attune_tasks.known_packs import load_packs
 
     return load_packs(load(context, run_overrides(folders)))
 

@@ -1,0 +1,54 @@
+"""Enqueueing needs nothing that only POSIX has. There is no Windows here: its missing modules are taken away."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+POSIX_ONLY = ("fcntl", "grp", "posix_spawn", "pty", "pwd", "resource", "termios", "tty", "syslog")
+
+# Celery and its libraries go by sys.platform, so they are loaded first.
+CODE = """
+import sys
+import celery.backends.cache
+import celery.result
+import kombu.transport.memory
+for name in sys.argv[2:]:
+    sys.modules[name] = None
+sys.modules["readline"] = None
+import attune_tasks
+from attune_tasks.testing import captured, fake_result
+from celery import Celery
+app = Celery("far", broker="memory://", backend="cache+memory://")
+app.conf.attune_tasks = {"packs": [sys.argv[1]]}
+with captured() as calls, fake_result("hello.greet", {"a": 1}):
+    handle = attune_tasks.enqueue("hello.greet", {"name": "you"}, app=app)
+    assert handle.result(1).result == {"a": 1}
+    assert handle.status() == "succeeded"
+    try:
+        attune_tasks.enqueue("hello.gret", app=app)
+    except attune_tasks.AttuneTasksError as error:
+        assert "hello.greet" in str(error)
+    else:
+        raise AssertionError("packs were not looked at")
+assert [call.action_ref for call in calls] == ["hello.greet"]
+"""
+
+
+def run(last: str) -> subprocess.CompletedProcess[str]:
+    packs = Path(__file__).parents[2] / "config" / "packs"
+    command = [sys.executable, "-c", CODE + last, str(packs), *POSIX_ONLY]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_enqueueing_and_status_need_no_posix_module() -> None:
+    done = run("")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["attune_tasks.executor", "attune_tasks.runtimes"])
+def test_running_does_need_them_so_the_look_can_see_it(module: str) -> None:
+    assert "ModuleNotFoundError" in run(f"import {module}").stderr
