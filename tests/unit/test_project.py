@@ -117,13 +117,15 @@ def test_a_process_of_xdist_hands_over_what_it_noted(monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def bare_path(tmp_path: Path) -> Path:
-    """Give a folder which, as PATH, has a shell's basics and nothing that the tests need."""
+    """Give a folder which, as PATH, has a shell's basics and all that the tests need but ps."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for command in ("sh", "bash", "grep"):
         found = shutil.which(command)
         assert found
         (folder / command).symlink_to(found)
+    for name in ("curl", "git", "ssh", "psql"):
+        put_command(folder, name, "true")
     return folder
 
 
