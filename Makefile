@@ -25,6 +25,7 @@ demo: $(VENV)/.run-installed ## Show Python and shell actions run through a real
 
 test: $(VENV)/.test-installed ## Run all tests (TESTS="arguments for pytest")
 	@tools/ensure-test-tools
+	@$(BIN)/python -m tests.vault_binary
 	@tools/run-tests $(VENV) $(TESTS)
 
 lint: $(VENV)/.test-installed ## Check style, types and layers

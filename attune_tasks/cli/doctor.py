@@ -22,6 +22,7 @@ __all__ = ["doctor"]
 
 _SECONDS: Final = 4.0
 """For all checks together: an unreachable server is told within five seconds."""
+_SEE_SECRETS: Final = "see [secrets] in attune-tasks.toml"
 _EMBEDDED: Final = "attune_tasks._celery."
 
 
@@ -40,7 +41,7 @@ def doctor(context: click.Context) -> None:
     checks = [
         _Check("broker", lambda: _broker(app), "start it, or set broker_url to where it is"),
         _Check("backend", lambda: _backend(app), "start it, or set result_backend to where it is"),
-        _Check("provider", lambda: _provider(loaded), "see [secrets] in attune-tasks.toml"),
+        *(_Check(label, partial(_provider, loaded, name), _SEE_SECRETS) for label, name in _providers(loaded).items()),
         *(_Check(f"runtime {name}", partial(_runtime, loaded, name), "uninstall it") for name in names),
         _Check("packs", lambda: _packs(loaded), "see `attune-tasks packs validate`"),
     ]
@@ -100,11 +101,17 @@ def _backend(app: Any) -> str:
     return f"embedded in {where.removeprefix('file://')}; needs no server" if embedded else where
 
 
-def _provider(loaded: LoadedSettings) -> str:
+def _providers(loaded: LoadedSettings) -> dict[str, str]:
+    """Give the providers to look at, by their label: the default one, and Vault where references may name it."""
+    secrets = loaded.settings.secrets
+    others = {"provider vault": "vault"} if secrets.vault.url or secrets.vault.mounts else {}
+    return {"provider": secrets.provider} | (others if secrets.provider != "vault" else {})
+
+
+def _provider(loaded: LoadedSettings, name: str) -> str:
     from attune_tasks.secrets import create_provider
 
-    secrets = loaded.settings.secrets
-    return create_provider(secrets.provider, secrets).describe()
+    return create_provider(name, loaded.settings.secrets).describe()
 
 
 def _runtime(loaded: LoadedSettings, name: str) -> str:

@@ -44,12 +44,21 @@ class _File(Protocol):
     def path(self) -> object: ...
 
 
+class _Vault(Protocol):
+    def as_options(self) -> Mapping[str, Any]: ...
+
+
 class ProviderSettings(Protocol):
     """The part of the settings that providers are made from."""
 
     @property
     def file(self) -> _File:
         """The options of the provider ``file``."""
+        ...
+
+    @property
+    def vault(self) -> _Vault:
+        """The options of the provider ``vault``."""
         ...
 
     @property
@@ -65,7 +74,7 @@ def create_provider(name: str, settings: ProviderSettings) -> SecretProvider:
     about its own options. What else it raises is told by its class only: it may quote an option, such as a token.
     """
     made_by = PluginGroup("attune_tasks.secret_providers", "secret provider").load(name)
-    options = {"path": settings.file.path} if name == "file" else settings.options.get(name, {})
+    options = _options(name, settings)
     cause = ""
     try:
         return cast(SecretProvider, made_by.from_settings(options))
@@ -75,3 +84,9 @@ def create_provider(name: str, settings: ProviderSettings) -> SecretProvider:
         cause = type(error).__name__
     msg = f"the secret provider {name!r} could not be made from secrets.options.{name}: {cause}"
     raise PluginError(msg)
+
+
+def _options(name: str, settings: ProviderSettings) -> Mapping[str, Any]:
+    if name == "file":
+        return {"path": settings.file.path}
+    return settings.vault.as_options() if name == "vault" else settings.options.get(name, {})

@@ -114,7 +114,7 @@ def _value(name: str, reference: SecretReference, fields: _Fields) -> str:
     """Take one field as text that the wire can carry."""
     if fields.failure:
         raise SecretsUnavailableError(fields.failure)
-    value: object = fields.values if not reference.field else fields.values.get(reference.field)
+    value = _field(fields.values, reference.field)
     if value is None:
         known = sorted(str(field) for field, given in fields.values.items() if given is not None)
         near = nearest(reference.field, known)
@@ -125,6 +125,19 @@ def _value(name: str, reference: SecretReference, fields: _Fields) -> str:
     check_secret_name(name)
     check_secret_value(name, text)
     return text
+
+
+def _field(values: Mapping[str, object], name: str) -> object:
+    """Take a field by its exact name, else by its way through nested ones (``database.password``); "" takes all."""
+    if not name:
+        return values
+    value: object = values.get(name)
+    if value is not None:
+        return value
+    value = values
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _json_text(value: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -121,7 +121,8 @@ def _fault(error: Mapping[str, Any], origins: Mapping[_Key, str]) -> str:
 def _names_at(key: _Key) -> list[str]:
     group: Any = Settings
     for part in key:
-        group = group.model_fields[part].annotation
+        # Under a mapping of groups, the part is a name that the user gave.
+        group = group.model_fields[part].annotation if hasattr(group, "model_fields") else get_args(group)[1]
     return list(group.model_fields)
 
 

@@ -17,6 +17,9 @@ __all__ = [
     "ResultSettings",
     "SecretsSettings",
     "Settings",
+    "VaultAppRoleSettings",
+    "VaultServerSettings",
+    "VaultSettings",
 ]
 
 _KIB: Final = 1024
@@ -51,6 +54,46 @@ class FileProviderSettings(_Group):
     path: Path | None = Field(None, description="TOML or YAML file with the secrets; mode 0600, the worker's own.")
 
 
+class VaultAppRoleSettings(_Group):
+    """Logging in to Vault by AppRole."""
+
+    role_id: Name | None = Field(None, description="The role's id.")
+    secret_id_file: Path | None = Field(None, description="File with the secret id; none where the role asks for none.")
+    mount: Name = Field("approle", description="Where the auth method is mounted.")
+
+
+class VaultServerSettings(_Group):
+    """One way to a Vault server: where it is, and who we are there."""
+
+    url: Name | None = Field(None, description="Address, as https://vault.example.net:8200.")
+    namespace: Name | None = Field(None, description="Namespace (Vault Enterprise, OpenBao).")
+    kv_version: Annotated[int, Field(ge=1, le=2), BeforeValidator(_refuse_bool)] | None = Field(
+        None, description="Version of the KV engine, 1 or 2; none: asked of Vault, once for each mount."
+    )
+    token: Name | None = Field(None, description="A token; for development.")
+    token_file: Path | None = Field(None, description="File with a token, such as an agent's sink; read as it changes.")
+    approle: VaultAppRoleSettings = Field(VaultAppRoleSettings(), description="Logging in by AppRole.")
+    ca_file: Path | None = Field(None, description="CA certificates (PEM) to trust instead of the system's.")
+    client_cert: Path | None = Field(None, description="Client certificate (PEM).")
+    client_key: Path | None = Field(None, description="Its private key, where the certificate's file has none.")
+    timeout: Seconds = Field(5.0, description="Seconds for one request; secrets.fetch_timeout bounds them all.")
+    cache_ttl: Grace = Field(0.0, description="Seconds for which a process keeps what it read, in memory; 0: never.")
+
+
+class VaultSettings(VaultServerSettings):
+    """The secret provider ``vault``."""
+
+    mount: Name = Field("secret", description="Mount of references without a scheme.")
+    mounts: dict[Name, VaultServerSettings] = Field(
+        {}, description="Other mounts, by name; one that has a url of its own takes nothing of these settings."
+    )
+
+    def as_options(self) -> dict[str, Any]:
+        """Give what the provider is made from; of each other mount, only what was set for it."""
+        mounts = {name: mount.model_dump(exclude_unset=True) for name, mount in self.mounts.items()}
+        return self.model_dump() | {"mounts": mounts}
+
+
 class SecretsSettings(_Group):
     """Where secrets come from."""
 
@@ -64,6 +107,7 @@ class SecretsSettings(_Group):
         description="Whether actions marked legacy_env get SECRET_<NAME> variables, too (gone in 0.3.0).",
     )
     file: FileProviderSettings = Field(FileProviderSettings(), description="The provider `file`.")
+    vault: VaultSettings = Field(VaultSettings(), description="The provider `vault`.")
     options: dict[str, dict[str, Any]] = Field({}, description="Settings of other providers, by provider.")
 
 

@@ -22,6 +22,7 @@ CONFIG_VARIABLE: Final = PREFIX + "CONFIG"
 DEFAULT_FILE: Final = "attune-tasks.toml"
 
 _NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, PREFIX + "APP"})
+_PATHS: Final = frozenset({"path", "token_file", "secret_id_file", "ca_file", "client_cert", "client_key"})
 _TEST_PREFIX: Final = PREFIX + "TEST_"
 _TOML_LINE: Final = re.compile(r"\(at line (\d+), ")
 
@@ -96,11 +97,21 @@ def with_paths(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
     packs = values.get("packs")
     if isinstance(packs, (list, tuple)):
         values["packs"] = [_absolute(folder, base) for folder in packs]
-    secrets = values.get("secrets")
-    file = secrets.get("file") if isinstance(secrets, Mapping) else None
-    if isinstance(secrets, Mapping) and isinstance(file, Mapping) and "path" in file:
-        values["secrets"] = {**secrets, "file": {**file, "path": _absolute(file["path"], base)}}
+    if isinstance(values.get("secrets"), Mapping):
+        values["secrets"] = {
+            name: _with_absolute(group, base) if name in {"file", "vault"} else group
+            for name, group in values["secrets"].items()
+        }
     return values
+
+
+def _with_absolute(group: Any, base: Path) -> Any:
+    """Make the paths in a group of settings, and in the groups within it, absolute."""
+    if not isinstance(group, Mapping):
+        return group  # refused by the model, later
+    return {
+        name: _absolute(value, base) if name in _PATHS else _with_absolute(value, base) for name, value in group.items()
+    }
 
 
 def _absolute(path: Any, base: Path) -> Any:

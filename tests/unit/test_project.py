@@ -124,7 +124,7 @@ def bare_path(tmp_path: Path) -> Path:
         found = shutil.which(command)
         assert found
         (folder / command).symlink_to(found)
-    for name in ("curl", "git", "ssh", "psql"):
+    for name in ("curl", "git", "openssl", "ssh", "psql"):
         put_command(folder, name, "true")
     return folder
 

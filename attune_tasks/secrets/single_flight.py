@@ -1,0 +1,58 @@
+"""Single flight: callers who want the same thing at once share one call, and nothing is kept after it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+__all__ = ["SingleFlight"]
+
+_T = TypeVar("_T")
+
+
+class _Flight(Generic[_T]):
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.landed = threading.Event()
+        self.results: list[_T] = []
+
+
+class SingleFlight(Generic[_T]):
+    """Shares a call between the threads that wait for it.
+
+    Only what the call gives is shared: where it raises, each of the others makes its own, for a failure may be due to
+    the deadline of the one who made it.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing in flight."""
+        self._lock = threading.Lock()
+        self._flights: dict[Hashable, _Flight[_T]] = {}
+
+    def share(self, key: Hashable, call: Callable[[], _T], deadline: float) -> _T:
+        """Give what `call` gives, or what one for the same `key` gives that is under way.
+
+        `call` must end by :func:`time.monotonic` `deadline`; one that does not is waited for by nobody else.
+        """
+        while True:
+            with self._lock:
+                flight = self._flights.get(key)
+                if flight is None or flight.landed.is_set() or flight.deadline <= time.monotonic():
+                    flight = self._flights[key] = _Flight(deadline)
+                    break
+            flight.landed.wait(max(0.0, min(deadline, flight.deadline) - time.monotonic()))
+            if flight.results:
+                return flight.results[0]
+            if time.monotonic() >= deadline:
+                return call()  # which says that it has no time
+        try:
+            result = call()
+            flight.results.append(result)
+            return result
+        finally:
+            flight.landed.set()
+            with self._lock:
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
