@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.servers import used_server, used_servers
+from tests.vault import vault  # noqa: F401 - a fixture
 
 _KEY = "used_servers"
 

@@ -23,9 +23,12 @@ from tests.servers import used_server
 from tests.vault_binary import ADDRESS, TOKEN, VaultMissingError, ensure_binary
 
 __all__ = [
+    "AppRole",
+    "StoredVault",
     "Vault",
     "VaultProcess",
     "client_of",
+    "free_port",
     "make_ca",
     "policy_for",
     "start_dev",
@@ -129,6 +132,8 @@ def client_of(vault: Vault, token: str) -> hvac.Client:
     session.trust_env = False
     verify = str(vault.ca_file) if vault.ca_file else True
     session.verify = verify
+    if vault.ca_file:  # for servers that ask for it
+        session.cert = (str(vault.ca_file.with_name("client.pem")), str(vault.ca_file.with_name("client.key")))
     return hvac.Client(url=vault.url, token=token, verify=verify, session=session, timeout=10)
 
 
@@ -205,14 +210,14 @@ class StoredVault(VaultProcess):
         super().__init__(folder, arguments, url, ca_file)
         self.start()
         made = client_of(Vault(url, "", ca_file), "").sys.initialize(secret_shares=1, secret_threshold=1)
-        self._key: str = made["keys"][0]
+        self.unseal_key: str = made["keys"][0]
         self.vault = Vault(url, made["root_token"], ca_file)
         self.unseal()
 
     def unseal(self) -> None:
         """Unseal it and wait until it serves."""
         root = self.vault.root
-        root.sys.submit_unseal_key(self._key)
+        root.sys.submit_unseal_key(self.unseal_key)
         deadline = time.monotonic() + _START_SECONDS
         while root.sys.read_health_status(method="GET", standby_ok=False).__class__ is not dict:
             assert time.monotonic() < deadline

@@ -110,7 +110,11 @@ def _with_absolute(group: Any, base: Path) -> Any:
     if not isinstance(group, Mapping):
         return group  # refused by the model, later
     return {
-        name: _absolute(value, base) if name in _PATHS else _with_absolute(value, base) for name, value in group.items()
+        # A mapping may be a mount that is called `path`.
+        name: _absolute(value, base)
+        if name in _PATHS and not isinstance(value, Mapping)
+        else _with_absolute(value, base)
+        for name, value in group.items()
     }
 
 

@@ -1,0 +1,117 @@
+"""A pack whose secrets are in Vault, the settings for it, and looks at what an execution left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from celery import Celery
+
+from attune_tasks import ExecutionResult, enqueue
+from tests.integration.surfaces import holds, read_folder
+from tests.integration.workers import Place, RunningWorker, make_place, worker
+
+__all__ = ["VALUE", "VaultWorker", "toml", "vault_worker", "write_token"]
+
+VALUE: Final = "Vq8-the-value-in-vault-Zk3"
+_SECONDS: Final = 30
+# The value is proven by its length, for what is printed is masked.
+_SCRIPT: Final = 'touch "$ATTUNE_ACTION_MARK"; get_secret -v KEY key; echo "$KEY ${#KEY}"\n'
+
+
+class VaultWorker:
+    """A worker whose provider is Vault."""
+
+    def __init__(self, place: Place, client: Celery, running: RunningWorker) -> None:
+        """Look after nothing yet."""
+        self.place = place
+        self.running = running
+        self.kept_secret: set[str] = {VALUE}
+        """Values and tokens, which no text may hold."""
+        self._client = client
+        self._marks = place.folder / "marks"
+        self._marks.mkdir()
+        self._count = 0
+
+    def run(self, action: str) -> ExecutionResult:
+        """Run an action, whose child leaves a mark; see that nothing that is written anywhere holds a secret."""
+        self._count += 1
+        mark = self._marks / str(self._count)
+        result = enqueue(f"v.{action}", {"mark": str(mark)}, app=self._client).result(timeout=_SECONDS)
+        assert mark.exists() == (result.started_at is not None)
+        surfaces = {
+            "result": json.dumps(result.to_dict()).encode(),
+            "log": self.running.log_path.read_bytes(),
+            "broker and backend": read_folder(self.place.embedded),
+        }
+        for name, surface in surfaces.items():
+            assert [secret for secret in self.kept_secret if holds(surface, secret)] == [], name
+        return result
+
+    def works(self, action: str, value: str = VALUE) -> None:
+        """See that an action runs and has its secret."""
+        self.kept_secret.add(value)
+        result = self.run(action)
+        assert (result.status, result.stdout) == ("succeeded", f"*** {len(value)}\n"), result.error
+
+    def refused(self, action: str, *said: str) -> str:
+        """See that no child was started, and that the error says so much; give its text."""
+        result = self.run(action)
+        assert (result.status, result.started_at) == ("error", None), result
+        assert result.error
+        assert result.error["type"] == "secrets_unavailable"
+        message: str = result.error["message"]
+        for text in said:
+            assert text in message, message
+        return message
+
+
+@contextmanager
+def vault_worker(
+    folder: Path, settings: Mapping[str, Any], actions: Mapping[str, str], *, pool: str = "prefork", seconds: float = 10
+) -> Iterator[VaultWorker]:
+    """Run a worker with `settings` as secrets.vault, and the pack ``v``: `actions` by name, each with its reference."""
+    folder.mkdir(exist_ok=True)
+    place = make_place(folder)
+    pack = folder / "packs" / "v" / "actions"
+    pack.mkdir(parents=True)
+    (pack.parent / "pack.yaml").write_text("ref: v\nversion: 1.0.0\n", encoding="utf-8")
+    for name, reference in actions.items():
+        (pack / f"{name}.yaml").write_text(
+            f"ref: v.{name}\nrunner_type: shell\nentry_point: tell.sh\nsecrets: {{key: '{reference}'}}\n"
+            "parameters: {mark: {type: string, required: true}}\n",
+            encoding="utf-8",
+        )
+    (pack / "tell.sh").write_text(_SCRIPT, encoding="utf-8")
+    config = folder / "attune-tasks.toml"
+    config.touch(mode=0o600)
+    config.write_text(
+        f'[secrets]\nprovider = "vault"\nfetch_timeout = {seconds}\n' + toml("secrets.vault", settings),
+        encoding="utf-8",
+    )
+    environ = {"ATTUNE_TASKS_CONFIG": str(config)}
+    with worker(place, "-P", pool, "-c", "2", environ=environ) as running:
+        yield VaultWorker(place, place.client(), running)
+
+
+def toml(name: str, values: Mapping[str, Any]) -> str:
+    """Write a table, and those within it."""
+    plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    lines = [f"{key} = {json.dumps(str(value) if isinstance(value, Path) else value)}" for key, value in plain.items()]
+    text = "\n".join([f"[{name}]", *lines, ""])
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            text += toml(f'{name}."{key}"', value)
+    return text
+
+
+def write_token(path: Path, token: str) -> Path:
+    """Put a token into a file as an agent does: whole, in place of the one before."""
+    part = path.with_suffix(".part")
+    part.touch(mode=0o600)
+    part.write_text(token + "\n", encoding="utf-8")
+    part.replace(path)
+    return path
