@@ -202,10 +202,20 @@ def big_line(bench: Bench) -> Row:  # noqa: ARG001 - the shape of a case
     return Row("shell action, a secret of 1 MiB", "0.5 s", median(taken) / 0.5, 1.0)
 
 
+def vault_read(bench: Bench) -> Row:  # noqa: ARG001 - the shape of a case
+    """Measure a read by the provider's kept client against the same by a raw kept connection."""
+    from benchmarks.vault_case import kept_read_and_raw_request
+
+    with kept_read_and_raw_request() as (ours, theirs):
+        ratio = interleaved(ours, theirs, 300)
+    return Row("Vault: a kept hvac read", "a raw keep-alive request (http.client)", ratio, 3.5)
+
+
 CASES: dict[str, Callable[[Bench], Row]] = {
     "python": python_action,
     "shell": shell_action,
     "loud": loud_action,
     "memory": loud_memory,
     "big": big_line,
+    "vault": vault_read,
 }

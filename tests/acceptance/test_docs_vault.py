@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,15 +40,19 @@ class Terminal:
         (tools / "attune-tasks").chmod(0o755)
         self.environment["PATH"] = f"{tools}:{self.environment['PATH']}"
 
-    def type(self, lines: str, stdin: str = "", *, check: bool = True) -> str:
-        """Type the lines of a block that begin with `$`; give all that is printed, and stay in the last folder."""
+    def type(self, lines: str, stdin: str | int = "", *, check: bool = True) -> str:
+        """Type the lines of a block that begin with `$`; give all that is printed, and stay in the last folder.
+
+        `stdin` is text, or a terminal.
+        """
+        given: dict[str, Any] = {"input": stdin} if isinstance(stdin, str) else {"stdin": stdin}
         commands = [line.removeprefix("$ ") for line in lines.splitlines()]
         script = "\n".join(["set -e" if check else "", "exec 2>&1", *commands, "pwd >.now"])
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             ["bash", "-c", script],
             cwd=self.folder,
             env=self.environment,
-            input=stdin,
+            **given,
             capture_output=True,
             text=True,
             check=False,
@@ -91,7 +96,7 @@ def test_on_your_own_machine(command: Command) -> None:
         server.wait(15)
     assert re.search(r"key +hello/api#greeting_key +found", said)
     assert re.search(
-        rf"ok +provider +vault: http://{address} \S+, unsealed, active; .*we are root \(policies: root\)", said
+        rf"ok +provider +vault: http://{address} \S+, unsealed, active; .*we are token \(policies: root\)", said
     )
     assert "hello.greet succeeded" in said
     assert "made-up-for-now" not in said
@@ -190,7 +195,13 @@ def test_when_it_is_sealed(production: tuple[StoredVault, Terminal]) -> None:
     assert refused.count("is sealed: unseal it with `vault operator unseal`") == 2
     status, unseal, doctor = block("vault-unseal").splitlines()
     assert "ended with 2" in terminal.type(f"{status} || echo ended with $?")
-    terminal.type(unseal, stdin=server.unseal_key)
+    ours, its = os.openpty()
+    try:
+        os.write(ours, server.unseal_key.encode() + b"\n")
+        assert server.unseal_key not in terminal.type(unseal, stdin=its)
+    finally:
+        os.close(ours)
+        os.close(its)
     eventually(lambda: server.vault.root.sys.read_health_status(method="GET", standby_ok=False).__class__ is dict)
     assert "unsealed, active" in terminal.type(doctor)
 

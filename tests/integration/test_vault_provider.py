@@ -192,11 +192,11 @@ def test_what_is_no_kv_engine_is_told(vault: Vault) -> None:
 
 def test_describe_says_who_we_are_and_how_long(vault: Vault, kv: str) -> None:
     policy = vault.policy(f"{kv}/data/*")
-    token = vault.new_token(policy, ttl="90m", display_name="tests")
+    token = vault.new_token(policy, ttl="5430s", display_name="tests")
     said = provider(url=vault.url, mount=kv, token=token).describe()
     version = vault.root.sys.read_health_status(method="GET")["version"]
     assert said.startswith(f"vault: {vault.url} {version}, unsealed, active; mounts {kv}; we are token-tests ")
-    assert said.endswith(f"(policies: default, {policy}), whose token ends in 1 h 29 min")
+    assert said.endswith(f"(policies: default, {policy}), whose token ends in 1 h 30 min")
     assert token not in said
     assert provider(url=vault.url, token=vault.token).describe().endswith("whose token does not end")
 

@@ -26,12 +26,13 @@ class Setup:
     role: AppRole
     token: str
     token_file: Path
+    hidden: str
 
 
 @pytest.fixture(scope="module", params=["prefork", "threads"])
 def setup(request: pytest.FixtureRequest, vault: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
     folder = tmp_path_factory.mktemp("vault-worker")
-    kv1, kv2, by_role, by_file = vault.kv(1), vault.kv(2), vault.kv(2), vault.kv(2)
+    kv1, kv2, by_role, by_file, hidden = vault.kv(1), vault.kv(2), vault.kv(2), vault.kv(2), vault.kv(2)
     nested = {"key": VALUE, "database": {"password": VALUE}, "dotted.name": VALUE, "port": 5432}
     vault.put(kv1, "app/api", nested, 1)
     for mount in (kv2, by_role, by_file):
@@ -74,14 +75,14 @@ def setup(request: pytest.FixtureRequest, vault: Vault, tmp_path_factory: pytest
         "file": f"vault://{by_file}/app/api#key",
         "absent": "app/none#key",
         "denied": "other/api#key",
-        "denied_mount": "vault://sys/app/api#key",
+        "denied_mount": f"vault://{hidden}/app/api#key",
         "gone": "app/gone#key",
         "destroyed": "app/destroyed#key",
         "wrong_field": "app/api#kye",
     }
     with vault_worker(folder, settings, actions, pool=request.param) as worker:
         worker.kept_secret |= {vault.token, token, rotated, secret_id, NEWER}
-        yield Setup(worker, vault, kv2, policy, role, rotated, token_file)
+        yield Setup(worker, vault, kv2, policy, role, rotated, token_file, hidden)
 
 
 @pytest.mark.parametrize("action", ["kv1", "kv2", "plain", "nested", "dotted", "older", "role", "file"])
@@ -112,7 +113,7 @@ def test_a_missing_permission_names_the_policys_line(setup: Setup) -> None:
 
 
 def test_a_mount_that_we_may_not_see_names_both_lines(setup: Setup) -> None:
-    setup.worker.refused("denied_mount", 'path "sys/data/app/api"', 'path "sys/app/api"')
+    setup.worker.refused("denied_mount", f'path "{setup.hidden}/data/app/api"', f'path "{setup.hidden}/app/api"')
 
 
 def test_a_deleted_version_names_the_command_that_brings_it_back(setup: Setup) -> None:
