@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 __all__ = ["SingleFlight"]
 
 _T = TypeVar("_T")
+_MORE_TIME: Final = 0.5
+"""Seconds."""
 
 
 class _Flight(Generic[_T]):
@@ -17,13 +20,13 @@ class _Flight(Generic[_T]):
         self.deadline = deadline
         self.landed = threading.Event()
         self.results: list[_T] = []
+        self.error: Exception | None = None
 
 
 class SingleFlight(Generic[_T]):
-    """Shares a call between the threads that wait for it.
+    """Shares a call between the threads that wait for it, and what it raises, too.
 
-    Only what the call gives is shared: where it raises, each of the others makes its own, for a failure may be due to
-    the deadline of the one who made it.
+    But a failure may be due to the deadline of the one who made the call: who has notably more time makes another.
     """
 
     def __init__(self) -> None:
@@ -45,10 +48,16 @@ class SingleFlight(Generic[_T]):
             flight.landed.wait(max(0.0, min(deadline, flight.deadline) - time.monotonic()))
             if flight.results:
                 return flight.results[0]
+            if flight.error is not None and deadline < flight.deadline + _MORE_TIME:
+                raise copy.copy(flight.error)  # each thread its own: raising one writes its traceback into it
             if time.monotonic() >= deadline:
                 return call()  # which says that it has no time
         try:
             result = call()
+        except Exception as error:
+            flight.error = error
+            raise
+        else:
             flight.results.append(result)
             return result
         finally:

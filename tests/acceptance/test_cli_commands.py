@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 
 from tests.acceptance.command import Command
 from tests.acceptance.conftest import SECRET
+from tests.vault import Vault
 
 PASSWORD = "pa55word-in-a-url"
 
@@ -127,6 +129,15 @@ def test_doctor_has_a_line_for_each_part_of_the_embedded_default(project: Comman
     assert [line.split()[1] for line in lines] == parts
     assert "embedded" in lines[0]
     assert "embedded" in lines[1]
+
+
+def test_doctor_looks_at_vault_too_where_references_may_name_it(project: Command, vault: Vault) -> None:
+    env = {f"ATTUNE_TASKS_SECRETS__VAULT__{name}": value for name, value in {"URL": vault.url, "TOKEN": "no"}.items()}
+    done = project.run("doctor", env=env)
+    assert done.returncode == 4
+    assert re.search(r"ok +provider +file: ", done.stdout)
+    assert re.search(r"FAIL +provider vault +Vault at \S+ refuses the token of secrets\.vault", done.stdout)
+    assert "VAULT__TOKEN holds a secret" in done.stderr
 
 
 def test_doctor_tells_what_is_wrong_and_what_to_do(command: Command) -> None:

@@ -30,6 +30,7 @@ class Terminal:
     def __init__(self, command: Command, vault: Vault) -> None:
         """Begin in the command's folder."""
         self.folder = command.folder
+        self._template = ""
         self.environment = {**command.environment, "VAULT_ADDR": vault.url, "VAULT_TOKEN": vault.token}
         if vault.ca_file:
             self.environment["VAULT_CACERT"] = str(vault.ca_file)
@@ -65,12 +66,22 @@ class Terminal:
         return done.stdout
 
     def configure(self, settings: str, changes: Mapping[str, str]) -> None:
-        """Write settings of the page over those of the project."""
+        """Write settings of the page under the headings of the project's own file, as a reader would."""
         for before, after in changes.items():
             assert before in settings
             settings = settings.replace(before, after)
-        (self.folder / "attune-tasks.toml").write_text(f'packs = ["packs"]\n{settings}', encoding="utf-8")
-        (self.folder / "attune-tasks.toml").chmod(0o600)
+        path = self.folder / "attune-tasks.toml"
+        if not self._template:
+            self._template = path.read_text(encoding="utf-8")
+        tables = re.split(r"^(?=\[)", self._template, flags=re.MULTILINE)
+        for table in re.split(r"^(?=\[)", settings, flags=re.MULTILINE)[1:]:
+            heading, lines = table.split("\n", 1)
+            (place,) = (number for number, each in enumerate(tables) if each.startswith(f"{heading}\n"))
+            for name in tomllib.loads(lines):
+                tables[place] = re.sub(rf"^{name} = .*\n", "", tables[place], flags=re.MULTILINE)
+            tables[place] = tables[place].replace(f"{heading}\n", f"{heading}\n{lines}", 1)
+        path.write_text("".join(tables), encoding="utf-8")
+        path.chmod(0o600)
 
 
 def test_on_your_own_machine(command: Command) -> None:
@@ -135,7 +146,7 @@ def test_approle_as_in_production(production: tuple[StoredVault, Terminal]) -> N
     assert (terminal.folder / "secret-id").stat().st_mode & 0o777 == 0o600
     said = terminal.type(block("vault-approle-run"))
     assert f"ok    provider            vault: {server.url} " in said
-    assert re.search(r"we are approle \(policies: default, hello\), whose token ends in \d+ min", said)
+    assert re.search(r"we are approle \(policies: default, hello\), whose token ends in (1 h 0|59) min", said)
     assert re.search(r"key +hello/api#greeting_key +found", said)
     greet = terminal.folder / "packs" / "hello" / "actions" / "greet.yaml"
     greet.write_text(greet.read_text().replace("hello/api#greeting_key", "other/api#key"), encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from celery import Celery
 
-from attune_tasks import ExecutionResult, enqueue
+from attune_tasks import ExecutionResult, Handle, enqueue
 from tests.integration.surfaces import holds, read_folder
 from tests.integration.workers import Place, RunningWorker, make_place, worker
 
@@ -36,11 +36,16 @@ class VaultWorker:
         self._marks.mkdir()
         self._count = 0
 
-    def run(self, action: str) -> ExecutionResult:
-        """Run an action, whose child leaves a mark; see that nothing that is written anywhere holds a secret."""
+    def start(self, action: str) -> Handle:
+        """Enqueue an action, whose child leaves a mark."""
         self._count += 1
+        return enqueue(f"v.{action}", {"mark": str(self._marks / str(self._count))}, app=self._client)
+
+    def run(self, action: str) -> ExecutionResult:
+        """Run an action; see that a child was started or not, as it says, and that no text holds a secret."""
+        handle = self.start(action)
+        result = handle.result(timeout=_SECONDS)
         mark = self._marks / str(self._count)
-        result = enqueue(f"v.{action}", {"mark": str(mark)}, app=self._client).result(timeout=_SECONDS)
         assert mark.exists() == (result.started_at is not None)
         surfaces = {
             "result": json.dumps(result.to_dict()).encode(),

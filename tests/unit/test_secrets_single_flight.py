@@ -47,7 +47,29 @@ def test_different_paths_do_not_wait_for_each_other() -> None:
     assert flights.share("a", lambda: flights.share("b", lambda: 7, soon()), soon()) == 7
 
 
-def test_a_failure_is_not_shared() -> None:
+def test_who_has_as_little_time_shares_a_failure() -> None:
+    flights: SingleFlight[int] = SingleFlight()
+    deadline = soon()
+    entered = threading.Event()
+    calls: list[int] = []
+
+    def fail() -> int:
+        calls.append(1)
+        entered.set()
+        time.sleep(0.3)
+        raise KeyError
+
+    with ThreadPoolExecutor(4) as pool:
+        failing = [pool.submit(flights.share, "path", fail, deadline)]
+        entered.wait(5)
+        failing += [pool.submit(flights.share, "path", fail, deadline + 0.1) for _ in range(3)]
+        errors = [each.exception() for each in failing]
+    assert [type(error) for error in errors] == [KeyError] * 4
+    assert len({id(error) for error in errors}) == 4
+    assert len(calls) == 1
+
+
+def test_who_has_more_time_makes_another_call_after_a_failure() -> None:
     flights: SingleFlight[int] = SingleFlight()
     entered = threading.Event()
 
@@ -57,7 +79,7 @@ def test_a_failure_is_not_shared() -> None:
         raise KeyError
 
     with ThreadPoolExecutor(1) as pool:
-        failing = pool.submit(flights.share, "path", fail, soon())
+        failing = pool.submit(flights.share, "path", fail, soon(1))
         entered.wait(5)
         assert flights.share("path", lambda: 5, soon()) == 5
         with pytest.raises(KeyError):

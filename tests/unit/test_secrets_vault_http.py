@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from attune_tasks.settings.model import VaultSettings
 TOKEN = "hvs.token-of-the-tests"
 VALUE = "the-value-in-vault"
 FOUND = {"data": {"data": {"key": VALUE}, "metadata": {"version": 1}}}
+ACTION: Any = SimpleNamespace(ref="pack.action", secrets={"key": SimpleNamespace(ref="a/b#key", required=True)})
 
 Answer = tuple[int, dict[str, Any], dict[str, str]]
 
@@ -158,17 +161,35 @@ def test_the_manager_hears_why_before_its_own_time_is_over(stub: Stub) -> None:
     stub.before = lambda: bool(end.wait(10))
     manager = SecretManager({"vault": provider(stub.url)}, default_provider="vault", fetch_timeout=0.8)
 
-    class Declared:
-        ref = "a/b#key"
-        required = True
-
-    class Action:
-        ref = "pack.action"
-        secrets = {"key": Declared()}  # noqa: RUF012 - a stand-in
-
     with pytest.raises(SecretsUnavailableError, match="did not answer in time: see `vault status"):
-        manager.fetch_secrets_for_action(Action())
+        manager.fetch_secrets_for_action(ACTION)
     end.set()
+
+
+def test_an_answer_that_comes_in_drops_is_left_behind_at_the_deadline() -> None:
+    end = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while not end.wait(0.05):
+                connection.sendall(b" ")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    made = provider(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    manager = SecretManager({"vault": made}, default_provider="vault", fetch_timeout=0.6)
+    started = time.monotonic()
+    try:
+        with pytest.raises(SecretsUnavailableError, match=r"not read within 0\.6 s"):
+            manager.fetch_secrets_for_action(ACTION)
+        assert time.monotonic() - started < 3
+    finally:
+        end.set()
+        thread.join()
+        listener.close()
 
 
 def test_a_server_that_is_not_there_is_told_with_the_systems_words() -> None:
