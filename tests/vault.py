@@ -213,6 +213,7 @@ class StoredVault(VaultProcess):
         self.unseal_key: str = made["keys"][0]
         self.vault = Vault(url, made["root_token"], ca_file)
         self.unseal()
+        _note(self.vault, "data in files" + (", TLS" if ca_file else ""))
 
     def unseal(self) -> None:
         """Unseal it and wait until it serves."""
