@@ -37,7 +37,7 @@ def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], 
     environment = {
         "PATH": DEFAULT_PATH,
         "HOME": _home(),
-        **{name: os.environ[name] for name in _FROM_WORKER if name in os.environ},
+        **{name: value for name in _FROM_WORKER if (value := os.environ.get(name)) is not None},
         "TMPDIR": str(temp_folder),
         **context.env,
         "ATTUNE_EXEC_ID": str(context.execution_id),
