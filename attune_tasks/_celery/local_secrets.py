@@ -37,6 +37,4 @@ class LiteralSecrets(SecretManager):
         if required := [name for name in missing if wanted[name]]:
             msg = f"{action.ref}: secrets that it requires were not given: {', '.join(required)}"
             raise SecretsUnavailableError(msg)
-        return FetchedSecrets(
-            Secrets({name: self._literals[name] for name in wanted if name in self._literals}), missing
-        )
+        return FetchedSecrets({name: self._literals[name] for name in wanted if name in self._literals}, missing)

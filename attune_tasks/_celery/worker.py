@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from types import FrameType
@@ -19,6 +20,7 @@ __all__ = ["let_actions_be_interrupted", "prepare_worker", "report_start", "sett
 logger: Final = logging.getLogger("attune_tasks.worker")
 
 _EMBEDDED_WAIT_SECONDS: Final = 0.1
+_INTERRUPTING: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM) if os.name == "posix" else ()
 _REFUSED_POOLS: Final = ("gevent", "eventlet")
 
 
@@ -27,7 +29,8 @@ def prepare_worker(sender: Any, **_: Any) -> None:
     """Check pool, settings and packs in the main process; SystemExit says in place of a log why not."""
     pool = _pool_name(sender.pool_cls)
     if pool in _REFUSED_POOLS:
-        msg = f"attune_tasks can't run in the {pool} pool, which can't wait for child processes: use prefork or threads"
+        why = f"attune_tasks can't run in the {pool} pool, which can't wait for child processes"
+        msg = f"{why}: use prefork, threads or solo"
         raise SystemExit(msg)
     failure = ""
     try:
@@ -66,13 +69,15 @@ def settle_embedded_default(sender: Any, **_: Any) -> None:
 
 @signals.task_prerun.connect
 def let_actions_be_interrupted(**_: Any) -> None:
-    """See to it that the programs started here do not ignore SIGINT: what is ignored stays so over exec.
+    """See to it that the programs started here do not ignore signals: what is ignored stays so over exec.
 
-    billiard has its pool processes ignore it, after every hook for their start. A handler that does nothing serves
-    them as well, and exec sets it back to the default.
+    billiard has its pool processes ignore SIGINT, after every hook for their start; nohup hands on SIGHUP. A handler
+    that does nothing serves the worker as well, and exec sets it back to the default.
     """
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _do_nothing)
+    if threading.current_thread() is threading.main_thread():
+        for number in _INTERRUPTING:
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, _do_nothing)
 
 
 def _do_nothing(number: int, frame: FrameType | None) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-__all__ = ["MAX_DEPTH", "MAX_LINE_BYTES", "Control"]
+__all__ = ["MAX_DEPTH", "MAX_ERROR_CHARACTERS", "MAX_LINE_BYTES", "Control"]
 
 MAX_LINE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64
+MAX_ERROR_CHARACTERS: Final = 1 << 16
+"""Of an error's text. One of this length was cut, here or in the child, and may end in the midst of a secret."""
 
 
 class Control:
@@ -61,7 +63,7 @@ class Control:
                 self.too_deep = not _depth_within(value, MAX_DEPTH)
                 self.result, self.has_result = (None, False) if self.too_deep else (value, True)
             case {"type": "error", "error_type": str(kind), "message": str(text)}:
-                self.error = {"type": kind[:100], "message": text[:4096]}
+                self.error = {"type": kind[:MAX_ERROR_CHARACTERS], "message": text[:MAX_ERROR_CHARACTERS]}
             case _:
                 self.ignored += 1
 

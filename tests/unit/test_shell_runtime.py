@@ -221,6 +221,17 @@ def test_parameters_by_stdin_as_dotenv_and_yaml(tmp_path: Path) -> None:
     assert count == "0"
 
 
+def test_a_parameters_name_or_value_in_dotenv_never_becomes_code(tmp_path: Path) -> None:
+    parameters = {"x;touch evil": "a", "dry-run": "b'; touch evil; '", "1st": "c"}
+    text = 'set -a; . /dev/stdin; printf "%s|%s|%s" "$x_touch_evil" "$dry_run" "$_1st"; [[ ! -e evil ]]'
+    common: dict[str, Any] = {"parameter_delivery": "stdin", "parameter_format": "dotenv"}
+    result = run(tmp_path, text, parameters=parameters, **common)
+    assert (result.status, result.stdout) == ("succeeded", "a|b'; touch evil; '|c")
+    for broken in ("x\0y", "x\ud800"):
+        with pytest.raises(InvalidParametersError, match="'text'"):
+            run(tmp_path, text, parameters={"text": broken}, **common)
+
+
 def test_a_script_that_uses_descriptor_3_for_itself_is_not_disturbed(tmp_path: Path) -> None:
     text = "exec 3>&1\necho to-three >&3\nexec 3>&-\nset_result '{\"ok\": true}'\n"
     result = run(tmp_path, text)
@@ -239,13 +250,13 @@ def test_output_format_json_takes_the_result_from_stdout(tmp_path: Path) -> None
     assert run(tmp_path, "echo not json; exit 4", output_format="json").exit_code == 4
 
 
-def test_a_line_of_a_mebibyte_is_decoded_in_under_half_a_second(tmp_path: Path) -> None:
+def test_a_line_of_a_mebibyte_is_decoded_in_linear_time(tmp_path: Path) -> None:
     value = ('0123456789abcdef"\\\n' * ((1 << 20) // 24))[: (1 << 20) // 2]
     started = time.perf_counter()
     result = run(tmp_path, "get_secret -v v big; printf %s ${#v}", {"big": value, "plain": "x" * (1 << 19)})
     elapsed = time.perf_counter() - started
     assert result.stdout == str(len(value))
-    assert elapsed < 0.5 * 4, "four times the goal: this is a noisy machine's guard, the figure is in benchmarks/"
+    assert elapsed < 4, "a walk by characters takes minutes; the figure, and its goal of 0.5 s, is in benchmarks/"
 
 
 def test_tracing_an_action_shows_no_secret(tmp_path: Path) -> None:

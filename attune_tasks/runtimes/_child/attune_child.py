@@ -11,6 +11,7 @@ import sys
 
 _BLOCK = 512
 _MAX_RESULT = 1 << 20
+_MAX_ERROR = 1 << 16  # characters; process/control.py has the same figure
 _CO_NEWLOCALS = 0x2  # set for functions, not for classes and modules (inspect.CO_NEWLOCALS)
 
 
@@ -19,7 +20,7 @@ def main():
     control = _moved_away(int(os.environ.pop("ATTUNE_CONTROL_FD")))
     told = _loads(_read_all(int(os.environ.pop("ATTUNE_PARAMS_FD"))))
     secrets = _loads(_read_line(told["secrets_bytes"]))
-    _default_sigint()
+    _default_signals()
     _install_get_secret(secrets)
     path, code, parameters = told["path"], told["code"], told["parameters"]
     sys.path[:1] = [folder for folder in (path and os.path.dirname(path), told["lib"]) if folder]
@@ -120,12 +121,14 @@ def _is_open(descriptor):
     return True
 
 
-def _default_sigint():
-    """Undo an inherited SIG_IGN: a worker's pool process ignores SIGINT, and exec hands that on."""
+def _default_signals():
+    """Undo an inherited SIG_IGN: a worker's pool process ignores SIGINT, nohup SIGHUP, and exec hands that on."""
     import _signal
 
-    if _signal.getsignal(_signal.SIGINT) == _signal.SIG_IGN:
-        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM):
+        if _signal.getsignal(number) == _signal.SIG_IGN:
+            plain = _signal.default_int_handler if number == _signal.SIGINT else _signal.SIG_DFL
+            _signal.signal(number, plain)
 
 
 def _read_all(descriptor):
@@ -204,7 +207,8 @@ def _say_result(control, value):
 
 
 def _say_error(control, kind, message):
-    _write(control, _dumps({"type": "error", "error_type": kind, "message": message[:4096]}).encode() + b"\n")
+    said = {"type": "error", "error_type": kind[:_MAX_ERROR], "message": message[:_MAX_ERROR]}
+    _write(control, _dumps(said).encode() + b"\n")
 
 
 def _text_of(error):
