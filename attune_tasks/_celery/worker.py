@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import threading
-from types import FrameType
 from typing import Any, Final
 
 from celery import signals
@@ -20,7 +16,6 @@ __all__ = ["let_actions_be_interrupted", "prepare_worker", "report_start", "sett
 logger: Final = logging.getLogger("attune_tasks.worker")
 
 _EMBEDDED_WAIT_SECONDS: Final = 0.1
-_INTERRUPTING: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM) if os.name == "posix" else ()
 _REFUSED_POOLS: Final = ("gevent", "eventlet")
 
 
@@ -69,19 +64,10 @@ def settle_embedded_default(sender: Any, **_: Any) -> None:
 
 @signals.task_prerun.connect
 def let_actions_be_interrupted(**_: Any) -> None:
-    """See to it that the programs started here do not ignore signals: what is ignored stays so over exec.
+    """See to it that the programs started here do not ignore signals: billiard sets that after its start's hooks."""
+    from attune_tasks.process.signals import hand_on_no_ignored_signals  # not where only clients are
 
-    billiard has its pool processes ignore SIGINT, after every hook for their start; nohup hands on SIGHUP. A handler
-    that does nothing serves the worker as well, and exec sets it back to the default.
-    """
-    if threading.current_thread() is threading.main_thread():
-        for number in _INTERRUPTING:
-            if signal.getsignal(number) is signal.SIG_IGN:
-                signal.signal(number, _do_nothing)
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> None:
-    """Leave the end of this process to the main process."""
+    hand_on_no_ignored_signals()
 
 
 def _pool_name(pool: Any) -> str:
