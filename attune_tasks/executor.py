@@ -199,6 +199,6 @@ def _masked(result: ExecutionResult, masker: Masker) -> ExecutionResult:
 
 def _masked_error(text: str, masker: Masker) -> str:
     """Mask a text of an error. One that was cut may end in the midst of a secret: so much of its end is not shown."""
-    if len(text) >= MAX_ERROR_CHARACTERS:
-        text = text[: max(0, MAX_ERROR_CHARACTERS - masker.margin)]
-    return masker.mask_text(text)
+    masked = masker.mask_text(text)
+    cut = len(text) >= MAX_ERROR_CHARACTERS
+    return masked[: max(0, len(masked) - masker.margin)] if cut else masked

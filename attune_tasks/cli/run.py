@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -103,6 +104,7 @@ def _asking(cancellation: Cancellation) -> Callable[[int, FrameType | None], Non
             raise KeyboardInterrupt
         cancellation.cancel()
         # Not by a buffered stream, which this handler may have interrupted.
-        os.write(2, b"attune-tasks: ending the action; once more to kill it at once\n")
+        with suppress(OSError):  # standard error may be closed
+            os.write(2, b"attune-tasks: ending the action; once more to kill it at once\n")
 
     return ask

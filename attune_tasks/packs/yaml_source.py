@@ -96,6 +96,9 @@ class YamlDocument:
 def read_yaml(path: Path) -> YamlDocument:
     """Read the first and only document of a file; what is wrong with it is in the result's `problems`."""
     document = YamlDocument(path)
+    if path.exists() and not path.is_file():  # a FIFO would wait for its writer
+        document.say((), "is not a regular file")
+        return document
     try:
         text = path.read_bytes().decode()
         loader = yaml.SafeLoader(text)

@@ -1,7 +1,7 @@
 """Children and pipes, with no knowledge of any language and of no secret but as bytes to hand on."""
 
 from attune_tasks.process.cancellation import Cancellation
-from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, Control
+from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, Control, fault_of
 from attune_tasks.process.output import OutputFilter
 from attune_tasks.process.program import Program
 from attune_tasks.process.supervisor import Outcome, Supervision, run_program
@@ -15,5 +15,6 @@ __all__ = [
     "OutputFilter",
     "Program",
     "Supervision",
+    "fault_of",
     "run_program",
 ]

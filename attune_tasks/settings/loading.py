@@ -54,7 +54,11 @@ def load_settings(
     from attune_tasks.settings.sources import Layer, read_toml, read_variables, with_paths
 
     environ = os.environ if environ is None else environ
-    directory = (directory or Path()).absolute()
+    try:
+        directory = (directory or Path()).absolute()
+    except FileNotFoundError:
+        msg = "the working directory has been deleted: change to another one"
+        raise SettingsError(msg) from None
     problems: list[str] = []
     layers = [Layer({"packs": list(Settings().packs)}, "default")]
     toml = read_toml(environ, directory, problems)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets as random
 import signal
@@ -260,16 +259,42 @@ def test_a_runtime_of_another_that_masks_nothing_is_masked_all_the_same(
     assert KEY not in executor.execute(ExecutionRequest(1, "shop.give")).to_json()
 
 
-@pytest.mark.parametrize("limit", [4096, 1 << 16])
-def test_no_cut_through_an_errors_text_leaves_a_part_of_a_secret(shop: Project, limit: int) -> None:
-    shop.action(
-        "fail", "def run(p): raise ValueError('x' * p['n'] + get_secret('key'))", DECLARED + "parameters:\n  n: {}\n"
-    )
+@pytest.mark.parametrize("place", ["message", "error_type"])
+@pytest.mark.parametrize("limit", [100, 4096, (1 << 16) - len(KEY), 1 << 16])
+@pytest.mark.parametrize("after", [0, 80_000])
+def test_no_cut_through_an_errors_text_leaves_a_part_of_a_secret(
+    shop: Project, place: str, limit: int, after: int
+) -> None:
+    script = """#!/usr/bin/env python3
+import json, os, sys
+key = json.loads(sys.stdin.readline())["key"]
+error = {"type": "error", "error_type": "E", "message": "m"}
+error[sys.argv[0] and os.environ["ATTUNE_ACTION_PLACE"]] = (
+    "x" * int(os.environ["ATTUNE_ACTION_BEFORE"]) + key + "y" * int(os.environ["ATTUNE_ACTION_AFTER"])
+)
+os.write(3, json.dumps(error).encode() + b"\\n")
+sys.exit(1)
+"""
+    shop.action("fail", script, DECLARED + "parameters:\n  place: {}\n  before: {}\n  after: {}\n", "executable")
+    (shop.actions / "fail.script").chmod(0o755)
+    executor = shop.executor()
     for missing in (1, len(KEY) // 2, len(KEY) - 1, len(KEY), len(KEY) + 1):
-        result = shop.run("fail", {"n": limit - missing})
-        for data in (result.to_dict(), bounded(result.to_dict(), ResultSettings())):
-            assert set(data["error"]["message"]) <= set("x*."), missing
-            assert KEY[:6] not in json.dumps(data)
+        parameters = {"place": place, "before": limit - missing, "after": after}
+        result = executor.execute(ExecutionRequest(1, "shop.fail", parameters)).to_dict()
+        for data in (result, bounded(result, ResultSettings())):
+            text = data["error"]["message" if place == "message" else "type"]
+            assert text.startswith("xxx")
+            assert set(text) <= set("xy*."), missing
+    assert len(data["error"]["type"]) < 5000
+
+
+def test_a_python_errors_text_is_masked_before_it_is_cut(shop: Project) -> None:
+    metadata = DECLARED + "parameters:\n  n: {}\n"
+    shop.action("fail", "def run(p): raise ValueError('x' * p['n'] + get_secret('key') + 'y' * 80000)", metadata)
+    for missing in (1, len(KEY) // 2, len(KEY) - 1, len(KEY), 2 * len(KEY) - 1):
+        error = shop.run("fail", {"n": (1 << 16) - missing}).error
+        assert error is not None
+        assert set(error["message"]) <= set("xy*")
 
 
 def test_a_context_and_a_program_show_no_secret_of_legacy_env(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,6 +373,13 @@ def test_the_callers_own_time_limit_ends_the_child_and_is_a_timeout(shop: Projec
         signal.signal(signal.SIGALRM, before)
     assert (result.status, kind_of(result)) == ("timed_out", "timed_out")
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_output_json_has_the_limits_of_every_result(shop: Project) -> None:
+    shop.action("deep", "echo '" + "[" * 100 + "]" * 100 + "'", "output_format: json\n", "shell")
+    shop.action("nan", "echo '[NaN]'", "output_format: json\n", "shell")
+    assert kind_of(shop.run("deep")) == "result_too_deep"
+    assert kind_of(shop.run("nan")) == "result_not_json"
 
 
 def test_working_dir_is_below_the_pack_or_absolute(shop: Project, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tracemalloc
 from itertools import pairwise
 
@@ -102,7 +103,8 @@ def test_a_line_without_its_end_is_no_message() -> None:
 def test_a_line_that_is_too_long_is_dropped_and_the_next_one_read() -> None:
     long = message("x" * MAX_LINE_BYTES)
     reader = control(*(long[at : at + 65536] for at in range(0, len(long), 65536)), message(1))
-    assert (reader.too_large, reader.result, reader.ignored) == (True, 1, 1)
+    assert (reader.result_fault, reader.result, reader.ignored) == (None, 1, 1)
+    assert control(long).result_fault == "result_too_large"
 
 
 def test_a_result_is_limited_in_depth() -> None:
@@ -110,8 +112,28 @@ def test_a_result_is_limited_in_depth() -> None:
         return b'{"type":"result","value":' + b"[" * depth + b"]" * depth + b"}\n"
 
     assert control(nested(MAX_DEPTH)).has_result
+    assert control(nested(600)).result_fault == "result_too_deep"
     deeper = control(nested(MAX_DEPTH + 1))
-    assert (deeper.has_result, deeper.too_deep) == (False, True)
+    assert (deeper.has_result, deeper.result_fault) == (False, "result_too_deep")
+
+
+@pytest.mark.parametrize("value", ["NaN", "[Infinity]", "1e999", '"\\ud800"', '{"\\udc00":1}', "x"])
+def test_a_value_that_other_readers_of_json_refuse_is_no_result(value: str) -> None:
+    reader = control(f'{{"type":"result","value":{value}}}\n'.encode())
+    assert (reader.has_result, reader.result_fault) == (False, "result_not_json")
+
+
+def test_a_lone_surrogate_in_an_error_is_shown_as_a_question_mark() -> None:
+    assert control(b'{"type":"error","error_type":"E","message":"a\\ud800"}\n').error == {"type": "E", "message": "a?"}
+
+
+def test_millions_of_empty_lines_cost_little() -> None:
+    reader = Control()
+    started = time.process_time()
+    for _ in range(16):
+        reader.feed(b"\n" * 65536)
+    assert reader.ignored == 1 << 20
+    assert time.process_time() - started < 5, "a reader that parses each takes 10 s"
 
 
 def test_an_error_is_cut_to_size() -> None:

@@ -238,6 +238,27 @@ def test_a_script_that_uses_descriptor_3_for_itself_is_not_disturbed(tmp_path: P
     assert (result.stdout, result.result) == ("to-three\n", {"ok": True})
 
 
+def test_a_script_that_uses_descriptor_10_for_a_lock_is_not_disturbed(tmp_path: Path) -> None:
+    text = "exec 10>lock; flock 10; set_result '{\"a\": 1}'; cat lock\n"
+    result = run(tmp_path, text)
+    assert (result.stdout, result.result) == ("", {"a": 1})
+
+
+@pytest.mark.parametrize("text", ["not-json", '"O\'Neil \\"q"x"', "[NaN]", "1e999"])
+def test_a_result_that_is_no_json_fails_the_action(tmp_path: Path, text: str) -> None:
+    result = run(tmp_path, f"set_result {shell_quoted(text)}")
+    assert (result.status, result.error and result.error["type"]) == ("failed", "result_not_json")
+    assert run(tmp_path, f"set_result {shell_quoted(text)}; set_result 2").result == 2
+
+
+@pytest.mark.parametrize("attribute", ["-i", "-l", "-u"])
+def test_a_variable_that_would_evaluate_or_change_the_value_is_refused(tmp_path: Path, attribute: str) -> None:
+    text = f"declare {attribute} pin; get_secret -v pin k || echo status=$?"
+    result = run(tmp_path, text, {"k": "a[$(touch PWNED)]"}, working_dir=tmp_path)
+    assert result.stdout == "status=2\n"
+    assert not (tmp_path / "PWNED").exists()
+
+
 def test_set_result_takes_json_over_several_lines(tmp_path: Path) -> None:
     assert run(tmp_path, "set_result '{\"a\":\n [1,\n 2]}'").result == {"a": [1, 2]}
     assert run(tmp_path, "set_result || echo $?").stdout == "2\n"
@@ -269,7 +290,7 @@ def test_tracing_an_action_shows_no_secret(tmp_path: Path) -> None:
 def test_inline_code_keeps_its_line_numbers_and_leaves_no_descriptor() -> None:
     result = ShellRuntime().execute_shell_code("#!/bin/bash\necho $LINENO\nls /proc/self/fd | tr '\\n' ' '", {})
     assert result.stdout.startswith("2\n")
-    assert result.stdout.split()[1:] == ["0", "1", "10", "2", "3"]
+    assert result.stdout.split()[1:] == ["0", "1", "2", "200", "3"]
 
 
 def test_the_wrapper_text_holds_nothing_of_the_context() -> None:

@@ -104,13 +104,14 @@ def _install_get_secret(secrets):
 
 
 def _moved_away(descriptor):
-    """Move the control channel to 10 or above, close-on-exec: scripts and their children like to use 3."""
-    number = 10
+    """Move the control channel to 200 or above, close-on-exec: scripts and their children like to use 3 and 10."""
+    number = 200
     while _is_open(number):  # not by fcntl: to load it takes longer
         number += 1
     os.dup2(descriptor, number, inheritable=False)
     os.close(descriptor)
-    return number
+    status = os.fstat(number)
+    return number, status.st_dev, status.st_ino
 
 
 def _is_open(descriptor):
@@ -189,7 +190,7 @@ def _refuse(value):
 
 
 def _say_result(control, value):
-    text = None
+    text = problem = None
     try:
         text = _dumps(value)
     except (TypeError, ValueError, RecursionError) as error:
@@ -198,9 +199,9 @@ def _say_result(control, value):
         if len(text) > _MAX_RESULT - 64:
             problem = "result_too_large", "run() returned more than 1 MiB: print it or store it, and return its place"
             text = None
-    if text is not None:
-        _write(control, b'{"type":"result","value":' + text.encode() + b"}\n")
-    else:
+    if text is not None and not _write(control, b'{"type":"result","value":' + text.encode() + b"}\n"):
+        problem = "result_lost", "the action closed the descriptor by which run() returns its result"
+    if problem is not None:
         _say_error(control, *problem)
         sys.stderr.write("attune_tasks: " + problem[1] + "\n")
         sys.exit(1)
@@ -214,17 +215,23 @@ def _say_error(control, kind, message):
 def _text_of(error):
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - the text of an error is not worth another error
+    except BaseException:  # noqa: BLE001 - the text of an error is not worth another error
         return "(its str() failed)"
 
 
-def _write(descriptor, data):
+def _write(control, data):
+    """Write to the channel; give whether it is still there. The action may have closed it, and opened its own file."""
+    number, *identity = control
     view = memoryview(data)
     try:
+        status = os.fstat(number)
+        if [status.st_dev, status.st_ino] != identity:
+            return False
         while view:
-            view = view[os.write(descriptor, view) :]
+            view = view[os.write(number, view) :]
     except OSError:
-        pass  # the worker is gone, or the action closed the channel: nobody is there to be told
+        return False
+    return True
 
 
 def _without_our_frames(traceback):

@@ -45,6 +45,12 @@ get_secret() {
         { local - && set +x; } 2>/dev/null # a trace would show the value
     fi
     if [[ $#${1-} == 3-v && $2 == [A-Za-z_]* && $2 != *[!A-Za-z0-9_]* ]]; then
+        printf -v "$2" %s 0
+        if [[ ${!2@a} == *[ilu]* ]]; then
+            # declare -i would evaluate the value, -l and -u change it.
+            printf 'get_secret: %s is not a plain variable\n' "$2" >&2
+            return 2
+        fi
         if [[ -z $3 || $3 == *[!A-Za-z0-9_.-]* ]]; then
             printf -v "$2" %s ''
         else
@@ -64,11 +70,13 @@ set_result() {
         printf 'set_result: usage: set_result JSON\n' >&2
         return 2
     fi
-    printf '{"type":"result","value":%s}\n' "${1//$'\n'/ }" >&"$_ATTUNE_CONTROL"
+    printf '{"type":"result","value":%s}\n' "${1//$'\n'/ }" >&200
 }
 
-# The control channel goes to 10 or above and leaves 3 free, for `exec 3>&1` is common in scripts.
-exec {_ATTUNE_CONTROL}>&"$ATTUNE_CONTROL_FD" {ATTUNE_CONTROL_FD}>&-
+# The control channel goes to 200, and leaves those free which scripts use: `exec 3>&1`, `exec 10>lock`.
+if [[ $ATTUNE_CONTROL_FD != 200 ]]; then
+    exec 200>&"$ATTUNE_CONTROL_FD" {ATTUNE_CONTROL_FD}>&-
+fi
 unset ATTUNE_CONTROL_FD
 
 set --
