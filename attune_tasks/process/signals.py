@@ -17,6 +17,8 @@ def hand_on_no_ignored_signals() -> None:
     handlers in the main thread only: elsewhere this does nothing.
     """
     if threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # the kernel would reap children, their exit code unread
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
             if signal.getsignal(number) is signal.SIG_IGN:
                 signal.signal(number, _do_nothing)

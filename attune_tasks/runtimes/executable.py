@@ -18,7 +18,7 @@ __all__ = ["ExecutableRuntime"]
 
 # subprocess can pass a descriptor on only under its own number, and the wire says 3: bash moves it there.
 _MOVE_CONTROL: Final = (
-    'fd=$ATTUNE_CONTROL_FD; if [[ $fd != 3 ]]; then exec 3>&"$fd" {fd}>&-; fi;'
+    'if [[ $ATTUNE_CONTROL_FD != 3 ]]; then exec 3>&"$ATTUNE_CONTROL_FD" {ATTUNE_CONTROL_FD}>&-; fi;'
     ' ATTUNE_CONTROL_FD=3; unset OLDPWD SHLVL; exec -- "$0"'
 )
 _MAGIC: Final = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")  # script; ELF; Mach-O, thin and fat

@@ -135,7 +135,7 @@ def _warnings(in_force: Mapping[_Key, Any], origins: Mapping[_Key, str]) -> tupl
         for key, value in in_force.items()
         if origins.get(key, "").startswith("variable ")
         and isinstance(value, str)
-        and mask_setting(key[-1], value, closed="options" in key) != value
+        and mask_setting(key[-1], value, closed=bool({"options", "runtimes"} & set(key))) != value
     }
     return tuple(
         f"{origin} holds a secret, which every program started with this environment can read:"

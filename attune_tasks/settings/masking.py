@@ -15,7 +15,8 @@ _SENSITIVE: Final = re.compile(
     r"passw|passphrase|pwd|token|secret|api_?key|private_?key|access_?key|auth|credential", re.IGNORECASE
 )
 _HARMLESS_END: Final = re.compile(
-    r"(^|_)(file|path|dir|folder|url|uri|addr|address|host|port|mount|namespace|region|ttl|timeout|seconds)$",
+    r"(^|_)(file|path|dir|folder|url|uri|addr|address|host|port|mount|namespace|region|ttl|timeout|seconds"
+    r"|interpreter|bash|program)$",
     re.IGNORECASE,
 )
 # Greedy up to the last @: a password that holds an unescaped / or @ must not show its second half.
@@ -32,11 +33,11 @@ def mask_url(text: str) -> str:
 def mask_setting(name: str, value: Any, *, closed: bool = False) -> Any:
     """Give `value` of the setting `name` in plain types for printing, without passwords.
 
-    With `closed`, and below ``options``, which are plugins' own settings, every text is taken for a secret but for
-    names that are known to be harmless.
+    With `closed`, and below ``options`` and ``runtimes``, which are plugins' own, every text is taken for a secret but
+    for names that are known to be harmless.
     """
     if isinstance(value, Mapping):
-        closed = closed or name == "options"
+        closed = closed or name in {"options", "runtimes"}
         return {key: mask_setting(str(key), item, closed=closed) for key, item in value.items()}
     telling = _SENSITIVE.search(name) or (closed and not isinstance(value, bool))
     if value is not None and telling and not _HARMLESS_END.search(name):

@@ -175,3 +175,19 @@ def test_under_nohup_the_action_ignores_no_signal(project: Command) -> None:
     )
     ignored = int(done.stdout.split()[1], 16)
     assert [number for number in (1, 2, 3, 15) if ignored & 1 << number - 1] == []
+
+
+def test_where_sigchld_is_ignored_a_failed_action_is_still_a_failed_one(project: Command) -> None:
+    start = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN);"
+        "os.execv(sys.executable, [sys.executable, '-m', 'attune_tasks.cli', 'run', 't.fail'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr

@@ -77,3 +77,11 @@ def test_aliases_that_multiply_are_refused_early(tmp_path: Path) -> None:
 def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.yaml")
     assert read_yaml(tmp_path / "a.yaml").problems == [f"{tmp_path / 'a.yaml'}:1: is not a regular file"]
+
+
+def test_a_value_that_yaml_takes_for_an_alias_or_a_tag_is_not_quoted(tmp_path: Path) -> None:
+    for text in ("key: *hunter2canary", "key: !hunter2canary x", "key: &a 'hunter2canary\nb: [", "a: *x'hunter2canary"):
+        (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+        problems = read_yaml(tmp_path / "a.yaml").problems
+        assert problems
+        assert "hunter2canary" not in str(problems)

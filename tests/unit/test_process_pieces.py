@@ -69,6 +69,14 @@ def test_a_stream_far_longer_than_the_cap_is_kept_in_bounded_memory(size: int) -
     assert buffer.finish() == ("x" * 100_000, True)
 
 
+@pytest.mark.parametrize("size", [1, 16384, 100_000])
+def test_nothing_at_all_may_be_kept(size: int) -> None:
+    buffer = TailBuffer(0, NoFilter())
+    buffer.append(b"x" * size)
+    buffer.append(b"y" * size)
+    assert buffer.finish() == ("", True)
+
+
 def control(*lines: bytes) -> Control:
     reader = Control()
     for line in lines:

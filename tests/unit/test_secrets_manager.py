@@ -193,7 +193,7 @@ def test_every_failing_secret_is_told_at_once() -> None:
             )
         )
     assert caught.value.problems == (
-        "near (a#api_kye): no field 'api_kye' there; did you mean 'api_key'? fields there: api_key",
+        "near (a#api_kye): no field 'api_kye' there; did you mean 'api_key'?",
         "broken (b#f): the provider 'store' failed: ValueError",
         "odd (c#f): the provider 'store' gave str, not fields by name",
         "exits (e#f): the provider 'store' failed: SystemExit",

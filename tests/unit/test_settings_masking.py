@@ -66,7 +66,7 @@ def test_nothing_that_shows_settings_shows_a_password() -> None:
         overrides={
             "broker_url": "redis://:canary@h/0",
             "secrets": {"options": {"vault": OPTIONS, "x": {"anything": ["canary"]}}},
-            "runtimes": {"x": dict.fromkeys(TELLING, "canary")},
+            "runtimes": {"x": {**dict.fromkeys(TELLING, "canary"), "bearer": "canary", "interpreter": "/usr/bin/x"}},
         },
         environ={},
     )

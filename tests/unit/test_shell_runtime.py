@@ -259,6 +259,12 @@ def test_a_variable_that_would_evaluate_or_change_the_value_is_refused(tmp_path:
     assert not (tmp_path / "PWNED").exists()
 
 
+def test_a_function_of_the_scripts_own_named_printf_sees_no_secret(tmp_path: Path) -> None:
+    text = 'printf() { echo "LOG $*" >&2; }\nget_secret -v v k; get_secret k; set_result 1; echo " ${#v}"'
+    result = run(tmp_path, text, {"k": "hunter2hunter2"})
+    assert (result.stdout, result.stderr, result.result) == ("hunter2hunter2 14\n", "", 1)
+
+
 def test_set_result_takes_json_over_several_lines(tmp_path: Path) -> None:
     assert run(tmp_path, "set_result '{\"a\":\n [1,\n 2]}'").result == {"a": [1, 2]}
     assert run(tmp_path, "set_result || echo $?").stdout == "2\n"
