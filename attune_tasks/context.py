@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from attune_tasks.secret_values import Secrets
 
-__all__ = ["ExecutionContext", "ExecutionRequest", "OutputFormat", "ParameterDelivery", "ParameterFormat"]
+__all__ = [
+    "DEFAULT_PATH",
+    "ExecutionContext",
+    "ExecutionRequest",
+    "OutputFormat",
+    "ParameterDelivery",
+    "ParameterFormat",
+]
+
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""PATH of children, where nobody says otherwise."""
 
 ParameterDelivery = Literal["env", "stdin"]
 ParameterFormat = Literal["json", "dotenv", "yaml"]
@@ -40,7 +50,8 @@ class ExecutionContext:
     execution_id: int
     action_ref: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables beside the minimal ones. `repr()` leaves them out: under ``legacy_env`` there are secrets in it."""
     secrets: Mapping[str, str] = field(default_factory=Secrets)
     secrets_missing: tuple[str, ...] = field(default=(), kw_only=True)
     """Names of declared secrets that the action runs without."""

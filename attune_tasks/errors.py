@@ -8,6 +8,7 @@ and no field ever holds the value of a secret.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 __all__ = [
@@ -29,6 +30,14 @@ __all__ = [
     "UnknownActionError",
     "UnknownRuntimeError",
 ]
+
+
+def place_of(error: BaseException) -> str:
+    """Say where an error was raised, as ``file.py:12``, without its text, which may quote a secret."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}" if traceback else "?"
 
 
 class AttuneTasksError(Exception):

@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attune_tasks.context import ExecutionContext, ExecutionRequest
 from attune_tasks.errors import (
@@ -16,18 +14,17 @@ from attune_tasks.errors import (
     AttuneTasksError,
     EnvironmentNotAllowedError,
     InvalidParametersError,
+    place_of,
 )
 from attune_tasks.known_packs import load_packs
 from attune_tasks.masking import Masker
 from attune_tasks.packs import Action, PackRegistry
-from attune_tasks.process import Cancellation, Supervision
+from attune_tasks.process import MAX_ERROR_CHARACTERS, Cancellation, Supervision
 from attune_tasks.result import ExecutionResult
 from attune_tasks.runtimes import Runtime, get_runtime
 from attune_tasks.secrets import SecretManager, create_provider
 from attune_tasks.settings import LoadedSettings, Settings
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from attune_tasks.wire_names import is_variable_text
 
 __all__ = ["ActionExecutor", "build_executor"]
 
@@ -87,7 +84,7 @@ class ActionExecutor:
         except AttuneTasksError as error:
             result = _error(request, error.code, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote a secret
-            where = _place(error.__traceback__)
+            where = place_of(error)
             logger.error(  # noqa: TRY400 - a traceback would show the text
                 "execution %s of %s: unexpected %s at %s",
                 request.execution_id,
@@ -113,13 +110,13 @@ class ActionExecutor:
         timeout = self._timeout(action, request.timeout)
         fetched = self.secret_manager.fetch_secrets_for_action(action, parameters.secret_refs)
         if action.legacy_env:
-            env |= self._legacy_env(action, fetched.secrets)
+            env |= self._legacy_env(action, fetched)
         return ExecutionContext(
             execution_id=request.execution_id,
             action_ref=action.ref,
             parameters=parameters.public,
             env=env,
-            secrets=fetched.secrets,
+            secrets=fetched,
             secrets_missing=fetched.missing,
             timeout=timeout,
             working_dir=action.working_dir,
@@ -172,9 +169,9 @@ def _allowed_env(action: Action, env: Mapping[str, str]) -> Mapping[str, str]:
             f" allowed are: {', '.join(sorted(action.env_allow)) or 'none'} (`env: allow:` in its metadata)"
         )
         raise EnvironmentNotAllowedError(msg)
-    wrong = sorted(name for name, value in env.items() if not isinstance(value, str) or "\0" in value)
+    wrong = sorted(name for name, value in env.items() if not is_variable_text(value))
     if wrong:
-        msg = f"{action.ref}: the environment variables {', '.join(wrong)} are not text without NUL"
+        msg = f"{action.ref}: the variables {', '.join(wrong)} are not text, or hold a NUL or a lone surrogate"
         raise EnvironmentNotAllowedError(msg)
     return env
 
@@ -196,14 +193,12 @@ def _masked(result: ExecutionResult, masker: Masker) -> ExecutionResult:
         stdout=masker.mask_text(result.stdout),
         stderr=masker.mask_text(result.stderr),
         result=masker.mask_json(result.result),
-        error=masker.mask_json(dict(result.error)) if result.error is not None else None,
+        error={key: _masked_error(text, masker) for key, text in result.error.items()} if result.error else None,
     )
 
 
-def _place(traceback: TracebackType | None) -> str:
-    """Say where an exception was raised, without its text."""
-    if traceback is None:
-        return "an unknown place"
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+def _masked_error(text: str, masker: Masker) -> str:
+    """Mask a text of an error. One that was cut may end in the midst of a secret: so much of its end is not shown."""
+    masked = masker.mask_text(text)
+    cut = len(text) >= MAX_ERROR_CHARACTERS
+    return masked[: max(0, len(masked) - masker.margin)] if cut else masked

@@ -14,7 +14,7 @@ import time
 import uuid
 from typing import Final
 
-__all__ = ["execution_id_of", "new_execution_id", "parse_execution_id", "task_id_of"]
+__all__ = ["execution_id_of", "new_execution_id", "task_id_of"]
 
 ID_BITS: Final = 63
 _RANDOM_BITS: Final = 21
@@ -47,16 +47,6 @@ def execution_id_of(task_id: str) -> int:
         return own
     digest = hashlib.sha256(b"attune_tasks foreign task id\0" + task_id.encode()).digest()
     return int.from_bytes(digest[:8]) >> 1 or 1
-
-
-def parse_execution_id(text: str) -> tuple[int, str]:
-    """Read what a person typed, an execution id in decimal or a task id, and give (execution id, task id).
-
-    A decimal id whose execution came in under a foreign task id can't be turned back: its task id is needed.
-    """
-    if text.isascii() and text.isdecimal() and len(text) <= 19:  # noqa: PLR2004 - 2**63 - 1 has 19 digits
-        return int(text), task_id_of(int(text))
-    return execution_id_of(text), text
 
 
 def _check(execution_id: int) -> int:

@@ -13,5 +13,6 @@ def platform_notice(platform: str = sys.platform) -> str | None:
         return None
     return (
         f"this is {platform}, not Linux: good for development only. There is no /proc to look for left processes in,"
-        " and no pidfd, so the end of an action is seen a little later"
+        " no pidfd, so the end of an action is seen a little later; and shell and executable actions need a bash of"
+        " 4.4 or newer first on PATH"
     )

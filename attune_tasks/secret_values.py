@@ -31,7 +31,7 @@ class Secrets(Mapping[str, str]):
 
     def __repr__(self) -> str:
         """Show the names only."""
-        return f"Secrets({', '.join(self._values)})"
+        return f"{type(self).__name__}({', '.join(self._values)})"
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: a pickle would hold the values."""

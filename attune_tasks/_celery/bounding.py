@@ -27,10 +27,13 @@ def bounded(result: dict[str, Any], limits: ResultSettings) -> dict[str, Any]:
     size = len(json.dumps(result["result"], ensure_ascii=False).encode(errors="replace"))
     if size > limits.value_bytes and result["result"] is not None:
         kept["result"] = {"_truncated": True, "bytes": size}
-    message = (result["error"] or {}).get("message", "")
-    if len(message) > _MESSAGE_CHARACTERS:
-        kept["error"] = result["error"] | {"message": message[:_MESSAGE_CHARACTERS] + "..."}
+    if result["error"] is not None:
+        kept["error"] = {key: _beginning(text) for key, text in result["error"].items()}
     return kept
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= _MESSAGE_CHARACTERS else text[:_MESSAGE_CHARACTERS] + "..."
 
 
 def _end(text: str, size: int) -> str:

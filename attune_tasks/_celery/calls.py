@@ -17,6 +17,8 @@ __all__ = ["MAXIMUM_REF", "Call", "clip", "read_call"]
 MAXIMUM_REF: Final = 200
 """Characters; refs stand in events, in the log and in Flower."""
 _SHOWN_BYTES: Final = 300
+_MAX_DEPTH: Final = 64
+"""As in the packs' own check of parameters."""
 
 
 class Call(NamedTuple):
@@ -96,7 +98,9 @@ def _is_seconds(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
-def _problems_of_json(value: Any, place: str) -> list[str]:
+def _problems_of_json(value: Any, place: str, depth: int = 0) -> list[str]:
+    if depth > _MAX_DEPTH:
+        return [f"{place.partition('.')[0].partition('[')[0]}: nested deeper than {_MAX_DEPTH} levels"]
     if value is None or isinstance(value, str | bool | int):
         return []
     if isinstance(value, float):
@@ -104,11 +108,13 @@ def _problems_of_json(value: Any, place: str) -> list[str]:
     if isinstance(value, dict):
         problems = [f"{place}: a name is {type(key).__name__}, not text" for key in value if not isinstance(key, str)]
         for key, item in value.items():
-            problems += _problems_of_json(item, f"{place}.{key}")
+            problems += _problems_of_json(item, f"{place}.{key}", depth + 1)
         return problems
     if isinstance(value, list | tuple):
         return [
-            problem for number, item in enumerate(value) for problem in _problems_of_json(item, f"{place}[{number}]")
+            problem
+            for number, item in enumerate(value)
+            for problem in _problems_of_json(item, f"{place}[{number}]", depth + 1)
         ]
     kind = type(value).__name__
     return [f"{place}: {kind} is no JSON value; pass text, a number, true, false, null, a list or a dictionary"]

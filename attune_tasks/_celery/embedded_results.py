@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import uuid
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote_from_bytes
 
 from celery.backends.filesystem import FilesystemBackend
 
 __all__ = ["EmbeddedBackend"]
+
+_LONGEST_NAME: Final = 180
+"""Bytes; file systems take 255, and an unfinished file's name is longer."""
 
 
 class EmbeddedBackend(FilesystemBackend):
@@ -20,7 +24,10 @@ class EmbeddedBackend(FilesystemBackend):
 
     def _filename(self, key: bytes) -> bytes:
         # A task id is any text, `../../etc/passwd` too.
-        return self.path + b"/" + quote_from_bytes(key, safe="").encode()
+        name = quote_from_bytes(key, safe="")
+        if len(name) > _LONGEST_NAME:
+            name = f"{name[:80]}#{hashlib.sha256(key).hexdigest()}"
+        return self.path + b"/" + name.encode()
 
     def set(self, key: Any, value: Any) -> None:
         """Write beside, then rename: the reader has the old value or the new one."""

@@ -34,7 +34,13 @@ class Handle:
 
     @classmethod
     def from_task_id(cls, task_id: str, app: Celery | None = None) -> Handle:
-        """Take up an execution again by its task id, in this process or another."""
+        """Take up an execution again by its task id, in this process or another.
+
+        Raises ValueError for what is no text, or none that UTF-8 can hold.
+        """
+        if not isinstance(task_id, str) or not task_id or task_id != task_id.encode(errors="ignore").decode():
+            msg = "a task id is text that is not empty and holds no lone surrogate"
+            raise ValueError(msg)
         from attune_tasks._celery.enqueueing import app_or_default
 
         return cls(app_or_default(app).AsyncResult(task_id))

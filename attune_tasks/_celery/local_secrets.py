@@ -8,6 +8,7 @@ from typing import Any
 from attune_tasks.errors import InvalidSecretError, SecretsUnavailableError
 from attune_tasks.secret_values import Secrets
 from attune_tasks.secrets import FetchedSecrets, SecretManager
+from attune_tasks.wire import check_secret_value
 
 __all__ = ["LiteralSecrets"]
 
@@ -26,6 +27,8 @@ class LiteralSecrets(SecretManager):
         Raises SecretsUnavailableError where a required one was not given, and InvalidSecretError where one was given
         that the action does not have.
         """
+        for name, value in self._literals.items():
+            check_secret_value(name, value)
         known = {*action.secrets, *(extra or {}), *action.schema.secret_parameters}
         if unknown := sorted(self._literals.keys() - known):
             msg = f"{action.ref} has no secret {', '.join(unknown)}; it has: {', '.join(sorted(known)) or 'none'}"
@@ -37,6 +40,4 @@ class LiteralSecrets(SecretManager):
         if required := [name for name in missing if wanted[name]]:
             msg = f"{action.ref}: secrets that it requires were not given: {', '.join(required)}"
             raise SecretsUnavailableError(msg)
-        return FetchedSecrets(
-            Secrets({name: self._literals[name] for name in wanted if name in self._literals}), missing
-        )
+        return FetchedSecrets({name: self._literals[name] for name in wanted if name in self._literals}, missing)

@@ -24,6 +24,7 @@ __all__ = ["Binding", "QueueFolders"]
 
 _LOWEST_PRIORITY: Final = 0
 _HIGHEST_PRIORITY: Final = 9
+_LONGEST_NAME: Final = 180
 _CONSUMERS: Final = ".consumers"
 _TEMPORARY: Final = ".temporary"
 _UNUSED_SECONDS: Final = 60.0
@@ -46,6 +47,7 @@ class QueueFolders:
         self._queues = folder / "queues"
         self._exchanges = folder / "exchanges"
         self._unfinished = folder / "unfinished"
+        self._broken = folder / "broken"
         for path in (self._queues, self._exchanges, self._unfinished):
             path.mkdir(mode=0o700, exist_ok=True)
 
@@ -83,6 +85,13 @@ class QueueFolders:
                 continue  # another consumer was quicker
             return message
         return None
+
+    def set_aside(self, message: bytes) -> Path:
+        """Keep a message that can't be read where nobody takes it, and give its place."""
+        self._broken.mkdir(mode=0o700, exist_ok=True)
+        path = self._broken / uuid.uuid4().hex
+        self._write(path, message)
+        return path
 
     def size(self, queue: str) -> int:
         """Count the waiting messages."""
@@ -169,7 +178,9 @@ class QueueFolders:
 
 def _file_name(name: str) -> str:
     # The prefix keeps "" and ".." from being folders of their own meaning; quote() leaves no "/" and no glob sign.
-    return "=" + quote(name, safe="").replace("~", "%7E")
+    plain = "=" + quote(name, safe="").replace("~", "%7E")
+    # File systems take 255 bytes; a binding's file has a digest behind it.
+    return plain if len(plain) <= _LONGEST_NAME else f"{plain[:80]}#{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 @lru_cache(maxsize=256)

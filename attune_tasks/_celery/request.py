@@ -14,8 +14,21 @@ _FIELD_BYTES: Final = 400
 """So that an event, which has at most three long fields, stays under 2 KiB."""
 
 
+_DEPTH: Final = 80
+"""Levels; parameters may have 64."""
+
+
 class ActionRequest(Request):
     """A request of run_action."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Cut what is nested too deep for pickle, by which it goes to a pool process: a slot would be lost for good.
+
+        The task reads its arguments from the message's body, and refuses these.
+        """
+        super().__init__(*arguments, **options)
+        for name in ("args", "kwargs"):
+            self.request_dict[name] = _cut(self.request_dict[name], _DEPTH)
 
     @property
     def argsrepr(self) -> str:
@@ -31,3 +44,13 @@ class ActionRequest(Request):
         """Cut each text: a traceback or a result in another script takes up to six bytes per letter."""
         cut = {name: clip(value, _FIELD_BYTES) if isinstance(value, str) else value for name, value in fields.items()}
         super().send_event(type, **cut)
+
+
+def _cut(value: Any, depth: int) -> Any:
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if not depth:
+        return "..."
+    if isinstance(value, dict):
+        return {name: _cut(item, depth - 1) for name, item in value.items()}
+    return [_cut(item, depth - 1) for item in value]

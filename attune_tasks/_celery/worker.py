@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
-from types import FrameType
 from typing import Any, Final
 
 from celery import signals
@@ -27,7 +24,8 @@ def prepare_worker(sender: Any, **_: Any) -> None:
     """Check pool, settings and packs in the main process; SystemExit says in place of a log why not."""
     pool = _pool_name(sender.pool_cls)
     if pool in _REFUSED_POOLS:
-        msg = f"attune_tasks can't run in the {pool} pool, which can't wait for child processes: use prefork or threads"
+        why = f"attune_tasks can't run in the {pool} pool, which can't wait for child processes"
+        msg = f"{why}: use prefork, threads or solo"
         raise SystemExit(msg)
     failure = ""
     try:
@@ -66,17 +64,10 @@ def settle_embedded_default(sender: Any, **_: Any) -> None:
 
 @signals.task_prerun.connect
 def let_actions_be_interrupted(**_: Any) -> None:
-    """See to it that the programs started here do not ignore SIGINT: what is ignored stays so over exec.
+    """See to it that the programs started here do not ignore signals: billiard sets that after its start's hooks."""
+    from attune_tasks.process.signals import hand_on_no_ignored_signals  # not where only clients are
 
-    billiard has its pool processes ignore it, after every hook for their start. A handler that does nothing serves
-    them as well, and exec sets it back to the default.
-    """
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _do_nothing)
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> None:
-    """Leave the end of this process to the main process."""
+    hand_on_no_ignored_signals()
 
 
 def _pool_name(pool: Any) -> str:

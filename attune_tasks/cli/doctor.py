@@ -78,7 +78,7 @@ class _Check:
         try:
             self._said, self.ok = self._look(), True
         except AttuneTasksError as error:
-            self._said = str(error)
+            self._said = " ".join(str(error).split())  # one line, whatever problems it lists
         except Exception as error:  # noqa: BLE001 - its text may hold a URL with its password
             self._said = f"{reason_of(error)}; {self._advice}"
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn
 
 import click
 
 from attune_tasks.cli.exits import CANCELLED, ERROR, SUCCEEDED, code_of_error
-from attune_tasks.errors import AttuneTasksError
+from attune_tasks.errors import AttuneTasksError, place_of
 
-__all__ = ["CommandLine", "complain", "place_of", "reason_of"]
+__all__ = ["CommandLine", "complain", "reason_of"]
 
 
 def complain(text: str) -> None:
@@ -28,13 +26,6 @@ def reason_of(error: BaseException) -> str:
             return f"{type(error).__name__}: {cause.strerror}"
         cause = cause.__cause__ or cause.__context__
     return type(error).__name__
-
-
-def place_of(traceback: TracebackType | None) -> str:
-    """Say where an exception was raised, without its text."""
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}" if traceback else "?"
 
 
 class CommandLine(click.Group):
@@ -56,6 +47,6 @@ class CommandLine(click.Group):
         except SystemExit:  # click's own, where the reader of our output has enough; it has quieted the streams
             code = ERROR
         except Exception as error:  # noqa: BLE001 - its text may quote a secret: the class and the place must do
-            complain(f"unexpected {type(error).__name__} at {place_of(error.__traceback__)}")
+            complain(f"unexpected {type(error).__name__} at {place_of(error)}")
             code = ERROR
         sys.exit(code if isinstance(code, int) else SUCCEEDED)

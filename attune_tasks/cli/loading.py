@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from attune_tasks.cli.group import complain, place_of
-from attune_tasks.errors import AttuneTasksError
+from attune_tasks.cli.group import complain
+from attune_tasks.errors import AttuneTasksError, place_of
 
 if TYPE_CHECKING:
     from attune_tasks.settings import LoadedSettings
@@ -58,9 +58,9 @@ def load_app(context: click.Context) -> Any:
     except ModuleNotFoundError as error:
         fault = f"there is no module {error.name!r}"
         if not f"{module_name}.".startswith(f"{error.name}."):
-            fault += f" (imported at {place_of(error.__traceback__)})"
+            fault += f" (imported at {place_of(error)})"
     except Exception as error:  # noqa: BLE001 - whatever their module raises; its text may quote a password
-        fault = f"its import failed: {type(error).__name__} at {place_of(error.__traceback__)}"
+        fault = f"its import failed: {type(error).__name__} at {place_of(error)}"
     candidates = [attribute] if attribute else ["app", "celery"]
     found = [getattr(module, candidate) for candidate in candidates if hasattr(module, candidate)]
     if not found or not hasattr(found[0], "send_task"):

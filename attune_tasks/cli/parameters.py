@@ -76,6 +76,9 @@ def _json_or_text(text: str) -> Any:
 
 def _read_document(document: str) -> dict[str, Any]:
     if document == "-":
+        if sys.stdin is None:
+            msg = "--parameters -: standard input is closed"
+            raise click.UsageError(msg)
         text, place = sys.stdin.read(), "standard input"
     elif document.startswith("@"):
         path, place = Path(document[1:]), document[1:]

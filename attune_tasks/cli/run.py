@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -68,6 +69,7 @@ def run(  # noqa: PLR0913 - one per option
     from attune_tasks.executor import build_executor
     from attune_tasks.ids import new_execution_id
     from attune_tasks.process import Cancellation
+    from attune_tasks.process.signals import hand_on_no_ignored_signals
 
     notice = platform_notice()
     if notice:
@@ -86,6 +88,7 @@ def run(  # noqa: PLR0913 - one per option
     cancellation = Cancellation()
     try:
         with handled(_asking(cancellation)):
+            hand_on_no_ignored_signals()
             result = executor.execute(request, cancellation)
     finally:
         cancellation.close()
@@ -101,6 +104,7 @@ def _asking(cancellation: Cancellation) -> Callable[[int, FrameType | None], Non
             raise KeyboardInterrupt
         cancellation.cancel()
         # Not by a buffered stream, which this handler may have interrupted.
-        os.write(2, b"attune-tasks: ending the action; once more to kill it at once\n")
+        with suppress(OSError):  # standard error may be closed
+            os.write(2, b"attune-tasks: ending the action; once more to kill it at once\n")
 
     return ask

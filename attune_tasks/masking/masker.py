@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import chain, count
@@ -19,7 +20,8 @@ class Masker:
     """Replaces the values of secrets by :attr:`mask`.
 
     What is looked for: each value, and each line of a value of several lines, of at least :data:`SHORTEST`
-    characters. Lines of nothing but white space are no secret. Encoded forms (base64, URL) are not looked for.
+    characters; of a value that is a JSON object or list, also each text in it. Lines of nothing but white space are
+    no secret. Encoded forms (base64, URL) are not looked for.
     `repr()` tells the number of patterns only, and a masker is not pickled.
     """
 
@@ -111,13 +113,33 @@ class Masker:
 
 
 def _patterns_of(value: str) -> Iterator[str]:
-    if len(value) >= SHORTEST:
-        yield value
-    if "\n" in value:
-        for line in value.split("\n"):
+    yield from _lines_of(value)
+    if value.startswith(("{", "[")):  # a secret taken whole, as JSON: an action uses its parts
+        for text in _texts_in(value):
+            yield from _lines_of(text)
+
+
+def _lines_of(text: str) -> Iterator[str]:
+    if len(text) >= SHORTEST:
+        yield text
+    if "\n" in text:
+        for line in text.split("\n"):
             bare = line.strip("\r")
             if len(bare) >= SHORTEST and not bare.isspace():
                 yield bare
+
+
+def _texts_in(document: str) -> Iterator[str]:
+    try:
+        parts = [json.loads(document)]
+    except (ValueError, RecursionError):
+        return
+    while parts:
+        part = parts.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict | list):
+            parts += part.values() if isinstance(part, dict) else part
 
 
 def _mask_for(patterns: set[str]) -> str:

@@ -19,6 +19,9 @@ def copy_json(value: Any, say: Callable[[_Path, str], None], path: _Path = ()) -
     if len(path) > _MAX_DEPTH:
         say(path[:1], f"is nested deeper than {_MAX_DEPTH} levels")
         return None
+    if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        say(path, "holds a lone surrogate, which is not text")
+        return None
     if value is None or isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, Mapping):

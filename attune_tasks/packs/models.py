@@ -12,6 +12,7 @@ from attune_tasks.expectations import expectation
 from attune_tasks.nearest import did_you_mean
 from attune_tasks.packs.env_names import check_allowed_name, check_set_name
 from attune_tasks.packs.yaml_source import YamlDocument
+from attune_tasks.wire_names import is_variable_text
 
 __all__ = ["ActionFile", "PackFile", "SecretEntry", "parse"]
 
@@ -20,8 +21,8 @@ ACTION_REF: Final = r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.[A-Za-z0-9_][A-Za-z0-9_-]*$"
 
 
 def _check_text(text: str) -> str:
-    if "\0" in text:
-        msg = "holds a NUL character, which a variable can't"
+    if not is_variable_text(text):
+        msg = "holds a NUL or a lone surrogate, which neither a variable nor a path can"
         raise ValueError(msg)
     return text
 
@@ -86,7 +87,7 @@ class ActionFile(_Shape):
     parameter_delivery: ParameterDelivery = "env"
     parameter_format: ParameterFormat = "json"
     output_format: OutputFormat = "text"
-    working_dir: _Text | None = None
+    working_dir: Annotated[_Text, AfterValidator(_check_text)] | None = None
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     tags: list[_Text] = []
     secrets: dict[str, Annotated[SecretEntry, BeforeValidator(_spell_out)]] = {}

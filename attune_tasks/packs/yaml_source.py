@@ -7,6 +7,7 @@ and merge keys are faults.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -96,6 +97,9 @@ class YamlDocument:
 def read_yaml(path: Path) -> YamlDocument:
     """Read the first and only document of a file; what is wrong with it is in the result's `problems`."""
     document = YamlDocument(path)
+    if path.exists() and not path.is_file():  # a FIFO would wait for its writer
+        document.say((), "is not a regular file")
+        return document
     try:
         text = path.read_bytes().decode()
         loader = yaml.SafeLoader(text)
@@ -107,7 +111,9 @@ def read_yaml(path: Path) -> YamlDocument:
         document.say((), "is not UTF-8 text without control characters")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        document.say_at(mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}")
+        # What stands in quotes is from the file: `key: *secret` is an alias to YAML.
+        problem = re.sub(r"(['\"]).*\1", "...", str(error.problem or error.context))
+        document.say_at(mark.line + 1 if mark else 1, f"is not YAML: {problem}")
     if not document.problems and not isinstance(document.data, dict):
         document.say((), "expected a mapping")
     return document

@@ -1,9 +1,20 @@
 """Children and pipes, with no knowledge of any language and of no secret but as bytes to hand on."""
 
 from attune_tasks.process.cancellation import Cancellation
-from attune_tasks.process.control import MAX_DEPTH, Control
+from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, Control, fault_of
 from attune_tasks.process.output import OutputFilter
 from attune_tasks.process.program import Program
 from attune_tasks.process.supervisor import Outcome, Supervision, run_program
 
-__all__ = ["MAX_DEPTH", "Cancellation", "Control", "Outcome", "OutputFilter", "Program", "Supervision", "run_program"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_ERROR_CHARACTERS",
+    "Cancellation",
+    "Control",
+    "Outcome",
+    "OutputFilter",
+    "Program",
+    "Supervision",
+    "fault_of",
+    "run_program",
+]

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-__all__ = ["MAX_DEPTH", "MAX_LINE_BYTES", "Control"]
+__all__ = ["MAX_DEPTH", "MAX_ERROR_CHARACTERS", "MAX_LINE_BYTES", "Control", "fault_of"]
 
 MAX_LINE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64
+MAX_ERROR_CHARACTERS: Final = 1 << 16
+"""Of an error's text. One of this length was cut, here or in the child, and may end in the midst of a secret."""
+_RESULT: Final = b'{"type":"result"'
 
 
 class Control:
@@ -27,13 +30,16 @@ class Control:
         self.error: dict[str, str] | None = None
         self.ignored = 0
         """Lines that were no message."""
-        self.too_large = self.too_deep = False
-        """Whether a line was longer than :data:`MAX_LINE_BYTES`, a result deeper than :data:`MAX_DEPTH`."""
+        self.result_fault: str | None = None
+        """Why the last result was refused: ``result_too_large``, ``result_too_deep`` or ``result_not_json``."""
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes. The last message of a kind counts."""
         *lines, rest = data.split(b"\n")
         for line in lines:
+            if not (self._pending or self._skipping or line.startswith(b"{")):
+                self.ignored += 1  # at once: a child may write millions of them
+                continue
             self._take(line)
             if not self._skipping:
                 self._message(bytes(self._pending))
@@ -46,8 +52,9 @@ class Control:
             return
         if len(self._pending) + len(piece) > MAX_LINE_BYTES:
             self._pending.clear()
-            self._skipping = self.too_large = True
+            self._skipping = True
             self.ignored += 1
+            self._refuse_result("result_too_large")
         else:
             self._pending += piece
 
@@ -58,12 +65,38 @@ class Control:
             message = None
         match message:
             case {"type": "result", "value": value}:
-                self.too_deep = not _depth_within(value, MAX_DEPTH)
-                self.result, self.has_result = (None, False) if self.too_deep else (value, True)
+                fault = fault_of(value)
+                if fault:
+                    self._refuse_result(fault)
+                else:
+                    self.result, self.has_result, self.result_fault = value, True, None
             case {"type": "error", "error_type": str(kind), "message": str(text)}:
-                self.error = {"type": kind[:100], "message": text[:4096]}
+                self.error = {"type": _plain(kind), "message": _plain(text)}
             case _:
                 self.ignored += 1
+                if line.startswith(_RESULT):
+                    self._refuse_result("result_not_json")
+
+    def _refuse_result(self, fault: str) -> None:
+        self.result, self.has_result, self.result_fault = None, False, fault
+
+
+def fault_of(value: Any) -> str | None:
+    """Say why a value that a child gave can't be a result: ``result_too_deep`` or ``result_not_json``; None: it can.
+
+    Python's reader takes NaN, infinities and lone surrogates, which other readers of JSON do not.
+    """
+    if not _depth_within(value, MAX_DEPTH):
+        return "result_too_deep"
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:  # UnicodeEncodeError is one, too
+        return "result_not_json"
+    return None
+
+
+def _plain(text: str) -> str:
+    return text[:MAX_ERROR_CHARACTERS].encode(errors="replace").decode()
 
 
 def _depth_within(value: object, limit: int) -> bool:

@@ -60,7 +60,7 @@ class TailBuffer:
             chunk = self._gathered()
         self._pieces.append(chunk)
         self._size += len(chunk)
-        while self._size - len(self._pieces[0]) >= self._limit:
+        while self._pieces and self._size - len(self._pieces[0]) >= self._limit:
             self._size -= len(self._pieces.popleft())
 
     def raw(self) -> bytes | None:

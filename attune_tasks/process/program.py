@@ -21,10 +21,10 @@ _UMASK: Final = 0o077
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One child to be: nothing secret but `stdin`, which `repr()` leaves out."""
+    """One child to be. `repr()` leaves out what may be secret: `stdin`, and under ``legacy_env`` the environment."""
 
     argv: Sequence[str]
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     """The whole environment of the child; the numbers of the inherited pipes are added to it."""
     working_dir: Path
     stdin: bytes = field(repr=False)

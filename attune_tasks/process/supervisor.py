@@ -23,6 +23,7 @@ _DRAIN_SECONDS: Final = 0.5
 """How long output is awaited after the child's end from what it left behind (``exec > >(tee log)`` needs a moment)."""
 _POLL_SECONDS: Final = 0.02
 """How often things are looked at that no descriptor tells of."""
+_LONGEST_WAIT: Final = 3600.0
 _OUTPUTS: Final = ("stdout", "stderr", "control")
 
 
@@ -166,7 +167,8 @@ class _Run:
 
     def _turn(self, due: float | None) -> None:
         """Serve what is ready, or wait for it until `due`."""
-        wait = None if due is None else max(0.0, due - time.monotonic()) * 1000
+        # Never longer than an hour at once: poll's milliseconds are a C int, which ends after 24 days.
+        wait = None if due is None else min(max(0.0, due - time.monotonic()), _LONGEST_WAIT) * 1000
         for descriptor, _ in self._poll.poll(wait):
             name = self._names[descriptor]
             if name in _OUTPUTS:

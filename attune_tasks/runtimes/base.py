@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from attune_tasks.context import ExecutionContext
 from attune_tasks.errors import StartError
-from attune_tasks.process import MAX_DEPTH, Outcome, Program, Supervision, run_program
+from attune_tasks.process import MAX_DEPTH, Outcome, Program, Supervision, fault_of, run_program
 from attune_tasks.result import ExecutionResult, Status
 from attune_tasks.runtimes.environment import child_environment
 from attune_tasks.runtimes.parameters import format_parameters
 from attune_tasks.wire import encode_secrets
 
 __all__ = ["Runtime", "run"]
+
+logger = logging.getLogger("attune_tasks.runtimes")
+
+_FAULTS: Final = {
+    "result_too_large": "the result is larger than 1 MiB: print it or store it",
+    "result_too_deep": f"the result is nested more than {MAX_DEPTH} levels deep",
+    "result_not_json": "the result is not JSON: no NaN, no infinity, no lone surrogate, quotes escaped",
+}
 
 
 class Runtime(Protocol):
@@ -88,14 +98,25 @@ def _remove(folder: Path) -> None:
         folder.rmdir()  # nearly always empty, and this is a fifth of rmtree's cost
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
+    else:
+        return
+    if folder.exists():  # folders without write permission, as Go's module cache has them
+        for parent, names, _ in os.walk(folder):
+            for name in names:
+                path = Path(parent, name)
+                if not path.is_symlink():
+                    path.chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        logger.warning("the private folder %s could not be removed", folder)
 
 
 def _result(context: ExecutionContext, outcome: Outcome) -> ExecutionResult:
     value = outcome.control.result
     status, error = _judge(outcome)
     if status == "succeeded" and not outcome.control.has_result:
-        if outcome.control.too_large or outcome.control.too_deep:
-            status, error = "failed", _unusable_result(outcome)
+        if outcome.control.result_fault is not None:
+            status, error = "failed", _unusable(outcome.control.result_fault)
         elif context.output_format == "json":
             value, error = _json_of(outcome)
             status = "failed" if error else status
@@ -132,10 +153,8 @@ def _judge(outcome: Outcome) -> tuple[Status, Mapping[str, str] | None]:
     return "failed", {"type": "nonzero_exit", "message": f"the action ended with exit code {outcome.return_code}"}
 
 
-def _unusable_result(outcome: Outcome) -> Mapping[str, str]:
-    if outcome.control.too_deep:
-        return {"type": "result_too_deep", "message": f"the result is nested more than {MAX_DEPTH} levels deep"}
-    return {"type": "result_too_large", "message": "the result is larger than 1 MiB: print it or store it"}
+def _unusable(fault: str) -> Mapping[str, str]:
+    return {"type": fault, "message": _FAULTS[fault]}
 
 
 def _signal_name(number: int) -> str:
@@ -149,7 +168,9 @@ def _json_of(outcome: Outcome) -> tuple[Any, Mapping[str, str] | None]:
     if outcome.raw_stdout is None:
         return None, {"type": "output_not_json", "message": "stdout is larger than what is kept of it"}
     try:
-        return json.loads(outcome.raw_stdout), None
+        value = json.loads(outcome.raw_stdout)
     except (ValueError, RecursionError):
         message = "`output_format: json` is set, but stdout is not one JSON value"
         return None, {"type": "output_not_json", "message": message}
+    fault = fault_of(value)
+    return (None, _unusable(fault)) if fault else (value, None)

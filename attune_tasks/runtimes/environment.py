@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from attune_tasks.context import ExecutionContext
-from attune_tasks.errors import InvalidParametersError, ParametersTooLargeError
-from attune_tasks.runtimes.parameters import as_text
+from attune_tasks.context import DEFAULT_PATH, ExecutionContext
+from attune_tasks.errors import ParametersTooLargeError
+from attune_tasks.runtimes.parameters import variable_text
 from attune_tasks.wire import WIRE_VERSION
 from attune_tasks.wire_names import parameter_variable
 
-__all__ = ["DEFAULT_PATH", "child_environment"]
-
-DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+__all__ = ["child_environment"]
 
 # locale(7): the categories that a program may be told by the environment
 _FROM_WORKER: Final = (
@@ -34,33 +32,32 @@ def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], 
 
     Raises ParametersTooLargeError or InvalidParametersError, naming the parameter, where the kernel would refuse it.
     """
-    environment = {
+    variables = {parameter_variable(name): variable_text(name, value) for name, value in parameters.items()}
+    way_out = f"set `parameter_delivery: stdin` in the metadata of {context.action_ref}"
+    _check_sizes({name: variables[parameter_variable(name)] for name in parameters}, "parameter", way_out)
+    _check_sizes(context.env, "variable", "hand it over as a parameter")
+    return {
         "PATH": DEFAULT_PATH,
         "HOME": _home(),
-        **{name: os.environ[name] for name in _FROM_WORKER if name in os.environ},
+        **{name: value for name in _FROM_WORKER if (value := os.environ.get(name)) is not None},
         "TMPDIR": str(temp_folder),
         **context.env,
         "ATTUNE_EXEC_ID": str(context.execution_id),
         "ATTUNE_ACTION": context.action_ref,
         "ATTUNE_WIRE": WIRE_VERSION,
+        **variables,
     }
+
+
+def _check_sizes(texts: Mapping[str, str], kind: str, way_out: str) -> None:
     total = 0
-    for name, value in parameters.items():
-        text = as_text(value)
-        if "\0" in text or (not text.isprintable() and any("\ud800" <= char <= "\udfff" for char in text)):
-            msg = f"the parameter {name!r} holds a NUL or a lone surrogate, which no environment variable can carry"
-            raise InvalidParametersError(msg)
+    for name, text in texts.items():
         size = len(text.encode())
         total += size
         if size > _MAX_VARIABLE or total > _MAX_TOTAL:
             limit = "100 KiB for one variable" if size > _MAX_VARIABLE else "1 MiB for all of them"
-            msg = (
-                f"the parameter {name!r} is too large for the environment ({limit});"
-                f" set `parameter_delivery: stdin` in the metadata of {context.action_ref}"
-            )
+            msg = f"the {kind} {name!r} is too large for the environment ({limit}): {way_out}"
             raise ParametersTooLargeError(msg)
-        environment[parameter_variable(name)] = text
-    return environment
 
 
 def _home() -> str:

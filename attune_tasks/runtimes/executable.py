@@ -12,12 +12,13 @@ from attune_tasks.process import Supervision
 from attune_tasks.result import ExecutionResult
 from attune_tasks.runtimes.base import run, script_of
 from attune_tasks.runtimes.python import version_line
+from attune_tasks.runtimes.shell import find_bash
 
 __all__ = ["ExecutableRuntime"]
 
 # subprocess can pass a descriptor on only under its own number, and the wire says 3: bash moves it there.
 _MOVE_CONTROL: Final = (
-    'fd=$ATTUNE_CONTROL_FD; if [[ $fd != 3 ]]; then exec 3>&"$fd" {fd}>&-; fi;'
+    'if [[ $ATTUNE_CONTROL_FD != 3 ]]; then exec 3>&"$ATTUNE_CONTROL_FD" {ATTUNE_CONTROL_FD}>&-; fi;'
     ' ATTUNE_CONTROL_FD=3; unset OLDPWD SHLVL; exec -- "$0"'
 )
 _MAGIC: Final = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")  # script; ELF; Mach-O, thin and fat
@@ -28,15 +29,22 @@ class ExecutableRuntime:
 
     name = "executable"
 
+    def __init__(self, bash: str = "bash") -> None:
+        """Use `bash` for the start, a path or a name on PATH."""
+        self._bash = bash
+
     def execute(self, context: ExecutionContext, supervision: Supervision | None = None) -> ExecutionResult:
         """Run the program of `context`; raise StartError where it is not executable."""
         path = script_of(context)
         _check(path)
-        return run(context, ["/bin/bash", "--noprofile", "--norc", "-c", _MOVE_CONTROL, str(path)], supervision)
+        bash = find_bash(self.name, self._bash)
+        return run(context, [bash, "--noprofile", "--norc", "-c", _MOVE_CONTROL, str(path)], supervision)
 
     def describe(self) -> str:
         """Give the shell that starts programs."""
-        return "any program with a shebang or ELF, started by " + version_line(self.name, ["/bin/bash", "--version"])
+        return "any program with a shebang or ELF, started by " + version_line(
+            self.name, [find_bash(self.name, self._bash), "--version"]
+        )
 
 
 def _check(path: Path) -> None:

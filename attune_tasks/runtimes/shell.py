@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from attune_tasks.runtimes.base import run, script_of
 from attune_tasks.runtimes.python import version_line
 from attune_tasks.wire import encode_secrets
 
-__all__ = ["ShellRuntime"]
+__all__ = ["ShellRuntime", "find_bash"]
 
 _WRAPPER: Final = Path(__file__).parent / "_child" / "shell_wrapper.bash"
 _SOURCE: Final = '. "$1"'
@@ -31,7 +32,6 @@ class ShellRuntime:
     def __init__(self, bash: str = "bash") -> None:
         """Use `bash`, a path or a name on PATH."""
         self._bash = bash
-        self._found: str | None = None
 
     def generate_wrapper_script(self, context: ExecutionContext) -> str:  # noqa: ARG002 - the public name; see below
         """Give the text of the program which runs an action. It holds nothing of `context`: that comes by pipes."""
@@ -42,7 +42,16 @@ class ShellRuntime:
         line = encode_secrets(context.secrets)
         name = "bash" if context.code is not None else str(script_of(context))
         # `bash -c` with a fixed text, so that $0 is the script's path.
-        argv = [self._path(), "--noprofile", "--norc", "-c", _SOURCE, name, str(_WRAPPER), str(len(line))]
+        argv = [
+            find_bash(self.name, self._bash),
+            "--noprofile",
+            "--norc",
+            "-c",
+            _SOURCE,
+            name,
+            str(_WRAPPER),
+            str(len(line)),
+        ]
         return run(
             context,
             argv,
@@ -73,12 +82,14 @@ class ShellRuntime:
 
     def describe(self) -> str:
         """Give bash's version; its wrapper refuses one older than 4.4."""
-        return version_line(self.name, [self._path(), "--version"])
+        return version_line(self.name, [find_bash(self.name, self._bash), "--version"])
 
-    def _path(self) -> str:
-        if self._found is None:
-            self._found = shutil.which(self._bash)
-        if self._found is None:
-            msg = f"the runtime 'shell' needs bash 4.4 or newer, and there is no {self._bash!r} on PATH"
-            raise RuntimeUnavailableError(msg)
-        return self._found
+
+@cache
+def find_bash(runtime: str, bash: str) -> str:
+    """Find `bash`, a path or a name on PATH, for a runtime. Raises RuntimeUnavailableError."""
+    path = shutil.which(bash)
+    if path is None:
+        msg = f"the runtime {runtime!r} needs bash 4.4 or newer, and there is no {bash!r} on PATH"
+        raise RuntimeUnavailableError(msg)
+    return path

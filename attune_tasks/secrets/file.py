@@ -19,7 +19,7 @@ _PARSERS: Final = {".toml": parse_toml, ".yaml": parse_yaml, ".yml": parse_yaml}
 
 
 class FileSecretProvider:
-    """Reads secrets from a file, anew for each read. A top-level key is a path; the fields stand beneath it.
+    """Reads secrets from a file, which is read anew each time. A top-level key is a path; the fields stand beneath it.
 
     The file is refused unless its mode gives nothing to group and others and it belongs to this process's user. A
     symlink is followed (mounted secrets are often symlinks); what counts is the file that it leads to.
@@ -34,6 +34,8 @@ class FileSecretProvider:
             msg = f"secrets.file.path: {path} ends with none of {', '.join(_PARSERS)}"
             raise SettingsError(msg)
         self._path = path
+        self._parsed: tuple[bytes, dict[str, Mapping[str, object]]] = (b"", {})
+        """What the file held last, and what that means: it is read and checked each time, parsed when it changed."""
 
     @classmethod
     def from_settings(cls, options: Mapping[str, Any]) -> FileSecretProvider:
@@ -67,9 +69,14 @@ class FileSecretProvider:
 
     def _load(self) -> dict[str, Mapping[str, object]]:
         content = self._read_private()
+        parsed_content, parsed = self._parsed
+        if content == parsed_content:
+            return parsed
         failure = ""
         try:
-            return _PARSERS[self._path.suffix](content)
+            parsed = _PARSERS[self._path.suffix](content)
+            self._parsed = (content, parsed)  # one assignment: threads see both or neither
+            return parsed  # noqa: TRY300 - the try is about the parsing
         except ParseFailure as error:
             failure = str(error)
         msg = f"{self._path}: {failure}"

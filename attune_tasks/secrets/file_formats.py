@@ -61,9 +61,9 @@ def _checked(loaded: object) -> dict[str, Mapping[str, object]]:
     if not isinstance(loaded, dict) or not all(isinstance(path, str) for path in loaded):
         msg = "expected paths as text at the top level, and beneath each its fields"
         raise ParseFailure(msg)
-    for path, fields in loaded.items():
+    for number, fields in enumerate(loaded.values(), 1):
         if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
-            msg = f"the top-level key {path!r} is no path with named fields beneath it (names are text)"
+            msg = f"top-level key number {number} is no path with named fields beneath it (names are text)"
             raise ParseFailure(msg)
     return loaded
 

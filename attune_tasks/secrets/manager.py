@@ -6,7 +6,6 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
 from attune_tasks.errors import InvalidReferenceError, InvalidSecretError, SecretsUnavailableError
@@ -35,12 +34,15 @@ class _Action(Protocol):
     def secrets(self) -> Mapping[str, _Declaration]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedSecrets:
-    """What one execution gets: its secrets, and the names of those that it goes without."""
+class FetchedSecrets(Secrets):
+    """The secrets that one execution gets, and in `missing` the names of those that it goes without."""
 
-    secrets: Secrets
-    missing: tuple[str, ...] = ()
+    __slots__ = ("missing",)
+
+    def __init__(self, values: Mapping[str, str], missing: tuple[str, ...] = ()) -> None:
+        """Copy `values`, name to value."""
+        super().__init__(values)
+        self.missing = missing
 
 
 class SecretCheck(NamedTuple):

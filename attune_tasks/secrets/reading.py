@@ -118,8 +118,9 @@ def _value(name: str, reference: SecretReference, fields: _Fields) -> str:
     if value is None:
         known = sorted(str(field) for field, given in fields.values.items() if given is not None)
         near = nearest(reference.field, known)
-        hint = f"did you mean {near!r}? " if near else ""
-        msg = f"no field {reference.field!r} there; {hint}fields there: {', '.join(known) or 'none'}"
+        # Not all names: a secret that was stored the wrong way round is one of them.
+        hint = f"; did you mean {near!r}?" if near else f" among {len(known)}"
+        msg = f"no field {reference.field!r} there{hint}"
         raise SecretsUnavailableError(msg)
     text = value if isinstance(value, str) else _json_text(value)
     check_secret_name(name)

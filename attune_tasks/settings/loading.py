@@ -54,7 +54,11 @@ def load_settings(
     from attune_tasks.settings.sources import Layer, read_toml, read_variables, with_paths
 
     environ = os.environ if environ is None else environ
-    directory = (directory or Path()).absolute()
+    try:
+        directory = (directory or Path()).absolute()
+    except FileNotFoundError:
+        msg = "the working directory has been deleted: change to another one"
+        raise SettingsError(msg) from None
     problems: list[str] = []
     layers = [Layer({"packs": list(Settings().packs)}, "default")]
     toml = read_toml(environ, directory, problems)
@@ -132,7 +136,7 @@ def _warnings(in_force: Mapping[_Key, Any], origins: Mapping[_Key, str]) -> tupl
         for key, value in in_force.items()
         if origins.get(key, "").startswith("variable ")
         and isinstance(value, str)
-        and mask_setting(key[-1], value) != value
+        and mask_setting(key[-1], value, closed=bool({"options", "runtimes"} & set(key))) != value
     }
     return tuple(
         f"{origin} holds a secret, which every program started with this environment can read:"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from attune_tasks.context import DEFAULT_PATH
 from attune_tasks.settings.masking import mask_setting
 
 __all__ = [
@@ -127,9 +128,7 @@ class ResultSettings(_Group):
 class EnvironmentSettings(_Group):
     """What every child's environment holds."""
 
-    path: str = Field(
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", description="PATH of the children."
-    )
+    path: str = Field(DEFAULT_PATH, description="PATH of the children.")
 
 
 class Settings(_Group):

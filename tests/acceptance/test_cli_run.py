@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,32 @@ def test_a_second_signal_kills_at_once(project: Command) -> None:
     assert process.returncode == 130
     assert processes_with(project.temporary) == []
     assert list(project.temporary.iterdir()) == []
+
+
+def test_under_nohup_the_action_ignores_no_signal(project: Command) -> None:
+    actions = project.folder / "packs" / "t" / "actions"
+    (actions / "masks.sh").write_text("grep SigIgn /proc/self/status\n", encoding="utf-8")
+    metadata = "ref: t.masks\nrunner_type: shell\nentry_point: masks.sh\n"
+    (actions / "masks.yaml").write_text(metadata, encoding="utf-8")
+    command = f"trap '' HUP INT QUIT TERM; exec {sys.executable} -m attune_tasks.cli run t.masks"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=project.folder, env=project.environment, capture_output=True, text=True, check=True
+    )
+    ignored = int(done.stdout.split()[1], 16)
+    assert [number for number in (1, 2, 3, 15) if ignored & 1 << number - 1] == []
+
+
+def test_where_sigchld_is_ignored_a_failed_action_is_still_a_failed_one(project: Command) -> None:
+    start = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN);"
+        "os.execv(sys.executable, [sys.executable, '-m', 'attune_tasks.cli', 'run', 't.fail'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr

@@ -20,6 +20,7 @@ from attune_tasks.settings import load_settings
 from attune_tasks.testing import captured, fake_result, run_local
 from attune_tasks.wire import encode_secrets
 from tests.acceptance.command import Command
+from tests.distributions import install_distribution
 from tests.docs_blocks import block
 from tests.runs import run_script
 
@@ -239,20 +240,10 @@ def assert_passes(folder: Path, test: str) -> None:
 
 
 def install(site: Path, code: str, project: str) -> None:
-    """Lay a distribution out as pip does, from a module's text and the entry points in its pyproject.toml."""
-    site.mkdir()
-    module = code.partition("\n")[0].removeprefix("# ")
-    (site / module).write_text(code, encoding="utf-8")
-    info = site / "attune_docs-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: attune-docs\nVersion: 1.0\n", encoding="utf-8")
+    """Install a distribution of the module in `code`, with the entry points that `project` has for its pyproject."""
+    module = code.partition("\n")[0].removeprefix("# ").removesuffix(".py")
     groups = tomllib.loads(project)["project"]["entry-points"]
-    lines = [
-        line
-        for group, entries in groups.items()
-        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in entries.items()))
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    install_distribution(site, "attune-docs", module, code, groups)
 
 
 def test_the_runtime_plugin_runs_an_action(command: Command, tmp_path: Path) -> None:

@@ -26,6 +26,16 @@ echo "out $KEY $(get_secret password)"
 echo "err $KEY" >&2
 test "$ATTUNE_ACTION_FAIL" = false
 """
+_TELL_SLOWLY: Final = """\
+import time
+def run(params):
+    print("out", get_secret("api_key"), get_secret("password"), flush=True)
+    time.sleep(60)
+"""
+_TELL_SLOWLY_SHELL: Final = """\
+echo "out $(get_secret api_key) $(get_secret password)"
+exec sleep 60
+"""
 _TELL_EXECUTABLE: Final = """\
 #!/bin/sh
 read -r line
@@ -73,6 +83,8 @@ _ACTIONS: Final = {
     ),
     "tell": ("python", "tell.py", _TELL, _SECRET_METADATA),
     "tell_shell": ("shell", "tell.sh", _TELL_SHELL, _SECRET_METADATA),
+    "tell_slowly": ("python", "tell_slowly.py", _TELL_SLOWLY, _SECRET_METADATA),
+    "tell_slowly_shell": ("shell", "tell_slowly.sh", _TELL_SLOWLY_SHELL, _SECRET_METADATA),
     "tell_executable": ("executable", "tell_executable", _TELL_EXECUTABLE, _SECRET_METADATA),
     "large": (
         "python",

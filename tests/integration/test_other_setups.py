@@ -85,26 +85,16 @@ def start(place: Place, *arguments: str, environ: dict[str, str] | None = None) 
     )
 
 
-def stub_of_gevent(folder: Path) -> str:
-    """Write as much of gevent as Celery touches before a worker's start, and give the PYTHONPATH for it."""
-    package = folder / "stubs" / "gevent"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("class Timeout(BaseException): pass\n", encoding="utf-8")
-    (package / "monkey.py").write_text("def patch_all(*args, **kwargs): pass\n", encoding="utf-8")
-    (package / "signal.py").write_text("", encoding="utf-8")
-    return str(folder / "stubs")
-
-
-def test_the_gevent_pool_is_refused_in_one_line(own_place: Place) -> None:
-    environ = own_place.environ()
-    environ["PYTHONPATH"] += os.pathsep + stub_of_gevent(own_place.folder)
-    done = start(own_place, "-P", "gevent", environ=environ)
+@pytest.mark.parametrize("pool", ["gevent", "eventlet"])
+def test_a_green_pool_is_refused_in_one_line(own_place: Place, pool: str) -> None:
+    done = start(own_place, "-P", pool)
     assert done.returncode == 1
-    said = [line for line in done.stderr.splitlines() if "attune_tasks" in line]
-    assert said == [
-        "attune_tasks can't run in the gevent pool, which can't wait for child processes: use prefork or threads"
-    ]
+    assert done.stderr.splitlines()[-1] == (
+        f"attune_tasks can't run in the {pool} pool, which can't wait for child processes: use prefork, threads or solo"
+    )
+    assert done.stderr.count("attune_tasks") == 1
     assert "Traceback" not in done.stderr
+    assert " ready." not in done.stderr + done.stdout
 
 
 def test_a_broken_pack_stops_the_worker_with_its_faults(own_place: Place) -> None:

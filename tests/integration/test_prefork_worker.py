@@ -182,3 +182,16 @@ def test_canvas_works_with_immutable_signatures(client: Celery) -> None:
 def test_the_control_commands_of_celery_work(client: Celery) -> None:
     answers = client.control.inspect(timeout=10, limit=1).ping() or {}
     assert list(answers.values()) == [{"ok": "pong"}]
+
+
+def test_a_message_nested_too_deep_for_pickle_is_refused_and_costs_no_slot(
+    prefork_worker: RunningWorker, client: Celery
+) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(500):
+        deep = {"a": deep}
+    handles = [Handle(client.send_task(NAME, args=["work.add", deep])) for _ in range(3)]
+    for handle in handles:
+        result = handle.result(timeout=30)
+        assert (result.status, result.error and result.error["type"]) == ("error", "invalid_parameters")
+    assert enqueue("work.add", {"a": 1}, app=client).result(timeout=30).result == 3

@@ -16,6 +16,7 @@ from tests.integration.surfaces import captured_events, holds, read_folder
 from tests.integration.workers import RunningWorker, make_place, wait_until, worker
 
 ACTIONS = ("work.tell", "work.tell_shell", "work.tell_executable")
+SLOW = ("work.tell_slowly", "work.tell_slowly_shell")
 PLANTED = "Planted-in-plain-sight-Kd83"
 KIBIBYTE = 1024
 
@@ -31,17 +32,22 @@ def test_no_surface_holds_a_secret_afterwards(tmp_path: Path) -> None:
     client = place.client()
     # Enqueued before the worker starts: so the messages can be looked at where they wait.
     handles = [enqueue(ref, {"fail": fail}, app=client) for ref in ACTIONS for fail in (False, True)]
-    surfaces = {"broker": read_folder(place.embedded / "broker")}
+    handles += [enqueue(ref, {"fail": False}, timeout=0.5, app=client) for ref in SLOW]
+    handles.append(Handle(client.send_task(NAME, args=["work.unknown"])))
+    surfaces = {"broker, before": read_folder(place.embedded / "broker")}
     with captured_events(client) as events, worker(place, "-P", "prefork", "-c", "2") as running:
         results = [handle.result(timeout=30) for handle in handles]
+        # A queue that nobody consumes holds what the worker and its clients said to each other.
+        surfaces["replies and events in the broker"] = read_folder(place.embedded / "broker")
         wait_until(lambda: ended(events, handles), "the events")
         surfaces["events"] = json.dumps(events).encode()
         surfaces["log"] = running.log_path.read_bytes()
         surfaces["backend"] = read_folder(place.embedded / "results")
-        assert [result.status for result in results] == ["succeeded", "failed"] * 3
-        assert all("***" in result.stdout for result in results)
+        assert [result.status for result in results] == [*["succeeded", "failed"] * 3, *["timed_out"] * 2, "error"]
+        assert all("***" in result.stdout for result in results[:-1])
         for name, surface in surfaces.items():
-            assert all(handle.task_id.encode() in surface for handle in handles), name
+            seen = all(handle.task_id.encode() in surface for handle in handles)
+            assert seen or name.startswith("replies"), name
             assert [secret for secret in SECRETS.values() if holds(surface, secret)] == [], name
 
         # The counter-test: what is given where it does not belong is found by the same look, on every surface.

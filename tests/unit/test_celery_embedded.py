@@ -164,3 +164,31 @@ def test_a_broadcast_reaches_whoever_listens_and_leaves_nothing_for_those_who_le
     with app.connection_for_write() as other:
         other.Producer().publish({"n": 2}, exchange=exchange, declare=[exchange])
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("junk", [b"", b"5", b"{}", b"\xff", b'{"body": "", "properties": null}'])
+def test_a_broken_message_is_set_aside_and_the_next_one_is_delivered(tmp_path: Path, junk: bytes) -> None:
+    folder = tmp_path / "embedded"
+    with Celery("broken", config_source=embedded_config(folder)).connection_for_write() as connection:
+        queue = connection.SimpleQueue("q")
+        queue.put({"n": 1})
+        waiting = next((folder / "broker" / "queues" / "=q").glob("[0-9]*"))
+        waiting.with_name("0-0-first").write_bytes(junk)
+        message = queue.get(timeout=5)
+        assert message.payload == {"n": 1}
+        message.ack()
+        queue.close()
+    assert [path.read_bytes() for path in (folder / "broker" / "broken").iterdir()] == [junk]
+
+
+def test_names_longer_than_a_file_can_have_serve(tmp_path: Path) -> None:
+    app = Celery("long", config_source=embedded_config(tmp_path / "embedded"))
+    for name in ("x" * 300, "x/../y" * 60, "ж" * 200):
+        app.backend.store_result(name, {"name": name}, "SUCCESS")
+        assert app.AsyncResult(name).get(timeout=5) == {"name": name}
+        with app.connection_for_write() as connection:
+            queue = connection.SimpleQueue(name)
+            queue.put(1)
+            assert queue.get(timeout=5).payload == 1
+            queue.close()
+    assert app.AsyncResult("x" * 299).state == "PENDING"

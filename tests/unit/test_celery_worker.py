@@ -44,7 +44,7 @@ def test_other_pools_start_and_say_what_they_know(tmp_path: Path, pool: str, cap
     with caplog.at_level(logging.INFO, "attune_tasks"):
         report_start(started)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("INFO", "9 actions are known (setting `packs`)")
+        ("INFO", "11 actions are known (setting `packs`)")
     ]
 
 

@@ -35,6 +35,15 @@ with captured() as calls, fake_result("hello.greet", {"a": 1}):
     else:
         raise AssertionError("packs were not looked at")
 assert [call.action_ref for call in calls] == ["hello.greet"]
+handle = attune_tasks.enqueue("hello.greet", {"name": "you"}, app=app)
+with app.connection_for_read() as connection:
+    message = connection.SimpleQueue("celery").get(timeout=5)
+    assert message.headers["id"] == handle.task_id and message.payload[0] == ["hello.greet", {"name": "you"}], message
+    message.ack()
+assert handle.status() == "pending"
+stored = {"execution_id": "1", "action_ref": "hello.greet", "status": "failed"}
+app.backend.store_result(handle.task_id, stored, "SUCCESS")
+assert handle.status() == "failed" and handle.result(5).action_ref == "hello.greet"
 """
 
 

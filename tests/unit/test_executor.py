@@ -7,15 +7,18 @@ import secrets as random
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from attune_tasks._celery.bounding import bounded
 from attune_tasks.context import ExecutionRequest
-from attune_tasks.errors import PackError
+from attune_tasks.errors import PackError, StartError
 from attune_tasks.executor import ActionExecutor, build_executor
+from attune_tasks.process import Program, supervisor
 from attune_tasks.result import ExecutionResult
 from attune_tasks.settings import load_settings
+from attune_tasks.settings.model import ResultSettings
 
 KEY = f"sk_live_{random.token_hex(8)}"
 PEM = f"-----BEGIN KEY-----\n{random.token_hex(16)}\n{random.token_hex(16)}\n-----END KEY-----\n"
@@ -256,6 +259,90 @@ def test_a_runtime_of_another_that_masks_nothing_is_masked_all_the_same(
     assert KEY not in executor.execute(ExecutionRequest(1, "shop.give")).to_json()
 
 
+@pytest.mark.parametrize("place", ["message", "error_type"])
+@pytest.mark.parametrize("limit", [100, 4096, (1 << 16) - len(KEY), 1 << 16])
+@pytest.mark.parametrize("after", [0, 80_000])
+def test_no_cut_through_an_errors_text_leaves_a_part_of_a_secret(
+    shop: Project, place: str, limit: int, after: int
+) -> None:
+    script = """#!/usr/bin/env python3
+import json, os, sys
+key = json.loads(sys.stdin.readline())["key"]
+error = {"type": "error", "error_type": "E", "message": "m"}
+error[sys.argv[0] and os.environ["ATTUNE_ACTION_PLACE"]] = (
+    "x" * int(os.environ["ATTUNE_ACTION_BEFORE"]) + key + "y" * int(os.environ["ATTUNE_ACTION_AFTER"])
+)
+os.write(3, json.dumps(error).encode() + b"\\n")
+sys.exit(1)
+"""
+    shop.action("fail", script, DECLARED + "parameters:\n  place: {}\n  before: {}\n  after: {}\n", "executable")
+    (shop.actions / "fail.script").chmod(0o755)
+    executor = shop.executor()
+    for missing in (1, len(KEY) // 2, len(KEY) - 1, len(KEY), len(KEY) + 1):
+        parameters = {"place": place, "before": limit - missing, "after": after}
+        result = executor.execute(ExecutionRequest(1, "shop.fail", parameters)).to_dict()
+        for data in (result, bounded(result, ResultSettings())):
+            text = data["error"]["message" if place == "message" else "type"]
+            assert text.startswith("xxx")
+            assert set(text) <= set("xy*."), missing
+    assert len(data["error"]["type"]) < 5000
+
+
+def test_a_python_errors_text_is_masked_before_it_is_cut(shop: Project) -> None:
+    metadata = DECLARED + "parameters:\n  n: {}\n"
+    shop.action("fail", "def run(p): raise ValueError('x' * p['n'] + get_secret('key') + 'y' * 80000)", metadata)
+    for missing in (1, len(KEY) // 2, len(KEY) - 1, len(KEY), 2 * len(KEY) - 1):
+        error = shop.run("fail", {"n": (1 << 16) - missing}).error
+        assert error is not None
+        assert set(error["message"]) <= set("xy*")
+
+
+def test_a_context_and_a_program_show_no_secret_of_legacy_env(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.action("old", LEGACY, DECLARED + "legacy_env: true\n")
+    executor = shop.executor(secrets={"allow_legacy_env": True})
+    context = executor.prepare_execution_context(ExecutionRequest(1, "shop.old"))
+    assert context.env["SECRET_KEY"] == KEY
+    assert KEY not in repr(context)
+    shown: list[str] = []
+
+    def look(program: Program) -> NoReturn:
+        shown.append(repr(program))
+        raise StartError
+
+    monkeypatch.setattr(supervisor, "start", look)
+    executor.execute(ExecutionRequest(1, "shop.old"))
+    assert "argv" in shown[0]
+    assert KEY not in shown[0]
+
+
+def test_the_seeds_two_calls_fit_together(shop: Project) -> None:
+    shop.action("old", LEGACY, DECLARED)
+    executor = shop.executor()
+    fetched = executor.secret_manager.fetch_secrets_for_action(executor.registry.get("shop.old"))
+    with pytest.warns(DeprecationWarning, match=r"0\.3\.0"):
+        assert executor.secret_manager.prepare_secret_env(fetched) == {"SECRET_KEY": KEY}
+
+
+def test_a_timeout_of_months_is_no_error(shop: Project) -> None:
+    shop.action("quick", "print('done')", "timeout: 30000000\n")
+    assert shop.run("quick").status == "succeeded"
+
+
+@pytest.mark.parametrize("broken", ["x\ud800", "x\udc80"])  # noqa: PT014 - two different ones
+def test_a_lone_surrogate_is_refused_wherever_it_comes_in(shop: Project, broken: str) -> None:
+    shop.action("give", GIVE, "parameters:\n  p: {}\nenv:\n  allow: [REGION]\n")
+    assert kind_of(shop.run("give", {"p": [broken]})) == "invalid_parameters"
+    assert kind_of(shop.run("give", env={"REGION": broken})) == "env_not_allowed"
+
+
+def test_a_variable_too_large_for_an_environment_is_told_by_name(shop: Project) -> None:
+    shop.action("give", GIVE, "env:\n  allow: [REGION]\n")
+    result = shop.run("give", env={"REGION": "x" * 200_000})
+    assert kind_of(result) == "parameters_too_large"
+    assert result.error is not None
+    assert "'REGION'" in result.error["message"]
+
+
 def test_a_runtime_that_gives_what_is_no_json_is_told(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     class Odd:
         def execute(self, context: Any, _: Any) -> ExecutionResult:
@@ -286,6 +373,13 @@ def test_the_callers_own_time_limit_ends_the_child_and_is_a_timeout(shop: Projec
         signal.signal(signal.SIGALRM, before)
     assert (result.status, kind_of(result)) == ("timed_out", "timed_out")
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_output_json_has_the_limits_of_every_result(shop: Project) -> None:
+    shop.action("deep", "echo '" + "[" * 100 + "]" * 100 + "'", "output_format: json\n", "shell")
+    shop.action("nan", "echo '[NaN]'", "output_format: json\n", "shell")
+    assert kind_of(shop.run("deep")) == "result_too_deep"
+    assert kind_of(shop.run("nan")) == "result_not_json"
 
 
 def test_working_dir_is_below_the_pack_or_absolute(shop: Project, tmp_path: Path) -> None:

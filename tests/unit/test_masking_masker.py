@@ -239,3 +239,9 @@ def test_patterns_that_repeat_themselves_take_linear_time(pattern: str, unit: st
     shown = masker.mask_bytes(data)
     assert time.process_time() - started < 5
     assert pattern.encode() not in shown
+
+
+def test_the_texts_within_a_secret_that_is_json_are_masked_too() -> None:
+    masker = Masker({"whole": '{"user": "robot-7", "deep": [{"key": "k-\\u00e4-secret\\nsecond line"}], "n": 1}'})
+    assert masker.mask_text("robot-7 k-ä-secret second line user deep 1") == "*** *** *** user deep 1"
+    assert Masker({"odd": "[not json at all"}).mask_text("[not json at all") == "***"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,16 @@ def test_aliases_that_multiply_are_refused_early(tmp_path: Path) -> None:
     lines = ["a0: &a0 [1]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))]
     (problem,) = problems_of(tmp_path, "\n".join(lines))
     assert problem.endswith(": is not YAML: nested too deeply, or too long")
+
+
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    assert read_yaml(tmp_path / "a.yaml").problems == [f"{tmp_path / 'a.yaml'}:1: is not a regular file"]
+
+
+def test_a_value_that_yaml_takes_for_an_alias_or_a_tag_is_not_quoted(tmp_path: Path) -> None:
+    for text in ("key: *hunter2canary", "key: !hunter2canary x", "key: &a 'hunter2canary\nb: [", "a: *x'hunter2canary"):
+        (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+        problems = read_yaml(tmp_path / "a.yaml").problems
+        assert problems
+        assert "hunter2canary" not in str(problems)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from attune_tasks.context import ExecutionContext
-from attune_tasks.errors import StartError
+from attune_tasks.errors import InvalidSecretError, StartError
 from attune_tasks.process import Cancellation, Supervision
 from attune_tasks.runtimes import ExecutableRuntime
 from tests.runs import RUNTIMES, run_script
+from tests.vectors import CARRIED, REFUSED, expected_line
 
 BIG = {"big": "x" * (1 << 20)}
 MIB_OUT = {
@@ -57,6 +60,27 @@ def test_an_executable_reads_the_line_itself_and_says_its_result_on_descriptor_3
     assert result.stdout.startswith('{"a":"b\\u0022c"}')
     assert set(result.stdout.split()[1:]) - {"10"} == {"0", "1", "2", "3"}  # dash keeps its script at 10
     assert result.result == [1]
+
+
+@pytest.mark.parametrize("vector", CARRIED, ids=lambda vector: vector["name"])
+def test_an_executable_gets_the_wires_vectors_to_the_byte(tmp_path: Path, vector: dict[str, Any]) -> None:
+    result = run_script("executable", tmp_path, "#!/bin/sh\nexec od -An -v -tx1\n", vector["secrets"])
+    assert bytes.fromhex(result.stdout) == expected_line(vector["text"])
+
+
+@pytest.mark.parametrize("vector", REFUSED, ids=lambda vector: vector["name"])
+def test_what_the_wire_refuses_starts_no_executable(tmp_path: Path, vector: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSecretError):
+        run_script("executable", tmp_path, "#!/bin/sh\ntouch started\n", vector["secrets"], working_dir=tmp_path)
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_compiled_program_runs_as_it_is(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    shutil.copy(shutil.which("cat") or "", program)
+    assert program.read_bytes().startswith(b"\x7fELF")
+    result = ExecutableRuntime().execute(ExecutionContext(1, "a.b", code_path=program, secrets={"a": "b"}))
+    assert (result.status, result.stdout) == ("succeeded", expected_line('{"a":"b"}').decode())
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tracemalloc
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attune_tasks.masking import Masker
-from attune_tasks.process.control import MAX_DEPTH, MAX_LINE_BYTES, Control
+from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, MAX_LINE_BYTES, Control
 from attune_tasks.process.output import NoFilter, TailBuffer
 
 
@@ -68,6 +69,14 @@ def test_a_stream_far_longer_than_the_cap_is_kept_in_bounded_memory(size: int) -
     assert buffer.finish() == ("x" * 100_000, True)
 
 
+@pytest.mark.parametrize("size", [1, 16384, 100_000])
+def test_nothing_at_all_may_be_kept(size: int) -> None:
+    buffer = TailBuffer(0, NoFilter())
+    buffer.append(b"x" * size)
+    buffer.append(b"y" * size)
+    assert buffer.finish() == ("", True)
+
+
 def control(*lines: bytes) -> Control:
     reader = Control()
     for line in lines:
@@ -102,7 +111,8 @@ def test_a_line_without_its_end_is_no_message() -> None:
 def test_a_line_that_is_too_long_is_dropped_and_the_next_one_read() -> None:
     long = message("x" * MAX_LINE_BYTES)
     reader = control(*(long[at : at + 65536] for at in range(0, len(long), 65536)), message(1))
-    assert (reader.too_large, reader.result, reader.ignored) == (True, 1, 1)
+    assert (reader.result_fault, reader.result, reader.ignored) == (None, 1, 1)
+    assert control(long).result_fault == "result_too_large"
 
 
 def test_a_result_is_limited_in_depth() -> None:
@@ -110,12 +120,30 @@ def test_a_result_is_limited_in_depth() -> None:
         return b'{"type":"result","value":' + b"[" * depth + b"]" * depth + b"}\n"
 
     assert control(nested(MAX_DEPTH)).has_result
+    assert control(nested(600)).result_fault == "result_too_deep"
     deeper = control(nested(MAX_DEPTH + 1))
-    assert (deeper.has_result, deeper.too_deep) == (False, True)
+    assert (deeper.has_result, deeper.result_fault) == (False, "result_too_deep")
+
+
+@pytest.mark.parametrize("value", ["NaN", "[Infinity]", "1e999", '"\\ud800"', '{"\\udc00":1}', "x"])
+def test_a_value_that_other_readers_of_json_refuse_is_no_result(value: str) -> None:
+    reader = control(f'{{"type":"result","value":{value}}}\n'.encode())
+    assert (reader.has_result, reader.result_fault) == (False, "result_not_json")
+
+
+def test_a_lone_surrogate_in_an_error_is_shown_as_a_question_mark() -> None:
+    assert control(b'{"type":"error","error_type":"E","message":"a\\ud800"}\n').error == {"type": "E", "message": "a?"}
+
+
+def test_millions_of_empty_lines_cost_little() -> None:
+    reader = Control()
+    started = time.process_time()
+    for _ in range(16):
+        reader.feed(b"\n" * 65536)
+    assert reader.ignored == 1 << 20
+    assert time.process_time() - started < 5, "a reader that parses each takes 10 s"
 
 
 def test_an_error_is_cut_to_size() -> None:
-    line = json.dumps({"type": "error", "error_type": "E" * 1000, "message": "m" * 10_000}).encode() + b"\n"
-    error = control(line).error
-    assert error is not None
-    assert (len(error["type"]), len(error["message"])) == (100, 4096)
+    line = json.dumps({"type": "error", "error_type": "E", "message": "m" * 100_000}).encode() + b"\n"
+    assert control(line).error == {"type": "E", "message": "m" * MAX_ERROR_CHARACTERS}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import attune_tasks
 from attune_tasks.context import ExecutionContext
 from attune_tasks.errors import InvalidSecretError, StartError
 from attune_tasks.process import Supervision
@@ -265,9 +268,9 @@ def test_the_action_and_its_children_have_no_descriptor_of_ours_and_3_is_free(tm
         """,
     )
     own, free, child, variables = result.result
-    assert [fd for fd in own if fd > 3] == [10]
+    assert [fd for fd in own if fd > 3] == [200]
     assert free == 3
-    assert "10" not in child
+    assert "200" not in child
     assert variables == []
 
 
@@ -286,17 +289,18 @@ def test_signals_are_as_a_plain_interpreter_has_them(tmp_path: Path) -> None:
         "import signal, sys, pathlib\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from tests.runs import run_script\n"
-        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "text = 'import signal\\ndef run(params): return [str(signal.getsignal(n)) for n in (2, 13, 15)]'\n"
+        "for number in (1, 2, 3, 15):\n"
+        "    signal.signal(number, signal.SIG_IGN)\n"
+        "text = 'import signal\\ndef run(params): return [str(signal.getsignal(n)) for n in (2, 13, 1, 3, 15)]'\n"
         "print(run_script('python', pathlib.Path(sys.argv[2]), text).to_json())\n"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code, str(root), str(tmp_path)], capture_output=True, text=True, check=True
     )
-    interrupt, pipe, terminate = json.loads(done.stdout)["result"]
+    interrupt, pipe, *others = json.loads(done.stdout)["result"]
     assert "default_int_handler" in interrupt
-    assert (pipe, terminate) == (str(signal.SIG_IGN), str(signal.SIG_DFL))  # Python itself ignores SIGPIPE
+    assert (pipe, *others) == (str(signal.SIG_IGN), *[str(signal.SIG_DFL)] * 3)  # Python itself ignores SIGPIPE
 
 
 @pytest.mark.parametrize(
@@ -324,6 +328,61 @@ def test_a_result_that_is_nested_too_deep_fails(tmp_path: Path) -> None:
 
 def test_a_result_of_nearly_a_mebibyte_comes_through(tmp_path: Path) -> None:
     assert len(run(tmp_path, "def run(params): return 'x' * ((1 << 20) - 100)").result) == (1 << 20) - 100
+
+
+def test_a_result_is_not_written_into_a_file_of_the_actions_own(tmp_path: Path) -> None:
+    result = run(
+        tmp_path,
+        """
+        import os
+        def run(params):
+            os.closerange(3, 256)
+            for _ in range(300):
+                os.open("own", os.O_RDWR | os.O_CREAT)
+            return {"done": True}
+        """,
+        working_dir=tmp_path,
+    )
+    assert (result.status, result.error and result.error["type"]) == ("failed", "nonzero_exit")
+    assert "closed the descriptor" in result.stderr
+    assert (tmp_path / "own").read_text() == ""
+
+
+def test_an_error_whose_text_can_not_be_had_is_an_error(tmp_path: Path) -> None:
+    result = run(
+        tmp_path,
+        """
+        class Odd(Exception):
+            def __str__(self): raise SystemExit(0)
+        def run(params): raise Odd
+        """,
+    )
+    assert (result.status, result.error) == ("failed", {"type": "Odd", "message": "(its str() failed)"})
+
+
+def test_folders_without_write_permission_are_removed_too(tmp_path: Path) -> None:
+    # root removes them anyway, so it is tried as another user where the tests run as root.
+    code = (
+        "import os, sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "from pathlib import Path\n"
+        "from attune_tasks.runtimes.base import _remove\n"
+        "folder = Path(sys.argv[2]); (folder / 'd/e').mkdir(parents=True); (folder / 'd/e/f').touch()\n"
+        "(folder / 'link').symlink_to('/etc'); (folder / 'd/e').chmod(0o500); (folder / 'd').chmod(0)\n"
+        "_remove(folder)\n"
+    )
+    with tempfile.TemporaryDirectory(dir="/tmp") as parent:
+        Path(parent).chmod(0o777)
+        source = shutil.copytree(Path(attune_tasks.__file__).parent, Path(parent, "src", "attune_tasks"))
+        subprocess.run(["chmod", "-R", "a+rX", str(source.parent)], check=True)
+        folder = Path(parent, "private")
+        interpreter = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+        done = subprocess.run(
+            [interpreter, "-c", code, str(source.parent), str(folder)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert not folder.exists()
 
 
 def test_the_bootstrap_loads_none_of_the_slow_modules(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.distributions import install_distribution
+
 PLUGIN = """
 import shutil
 from attune_tasks.runtimes import run
@@ -47,13 +49,8 @@ print(json.dumps(said))
 
 
 def install(site: Path, distribution: str, module: str, source: str, entry: str) -> None:
-    """Lay a distribution out as pip does: a module, and metadata with an entry point."""
-    site.mkdir(exist_ok=True)
-    (site / f"{module}.py").write_text(source)
-    info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[attune_tasks.runtimes]\n{entry}\n")
+    name, _, value = entry.partition(" = ")
+    install_distribution(site, distribution, module, source, {"attune_tasks.runtimes": {name: value}})
 
 
 def ask(site: Path, script: Path, *names: str) -> dict[str, Any]:

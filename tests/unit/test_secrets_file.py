@@ -156,9 +156,9 @@ def test_options_are_refused(write: Write) -> None:
         ("s.yaml", b"- hunter2", "expected paths as text at the top level"),
         ("s.yaml", b"hunter2", "expected paths as text at the top level"),
         ("s.yaml", b"12: {f: hunter2}", "expected paths as text at the top level"),
-        ("s.yaml", b"p: hunter2", "'p' is no path with named fields"),
-        ("s.toml", b'p = "hunter2"', "'p' is no path with named fields"),
-        ("s.yaml", b"p: {1: hunter2}", "'p' is no path with named fields"),
+        ("s.yaml", b"p: hunter2", "top-level key number 1 is no path with named fields"),
+        ("s.toml", b'p = "hunter2"', "top-level key number 1 is no path with named fields"),
+        ("s.yaml", b"p: {1: hunter2}", "top-level key number 1 is no path with named fields"),
     ],
 )
 def test_a_broken_file_is_told_by_its_line_and_never_quoted(

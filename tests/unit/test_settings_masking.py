@@ -38,12 +38,35 @@ def test_values_under_telling_names_are_masked_and_paths_are_not() -> None:
     }
 
 
+TELLING = ("api_key", "client_secret", "secret_key", "access_key", "auth", "pwd", "DB_PASSWORD", "passphrase")
+OPTIONS = {**dict.fromkeys(TELLING, "canary"), "token": "canary", "role": "canary", "address": "https://u:canary@h"}
+
+
+def test_of_a_plugins_own_options_only_what_is_known_to_be_harmless_is_shown() -> None:
+    options = {
+        "address": "https://h",
+        "token_file": "/f",
+        "role": "r",
+        "port": 1,
+        "verify": True,
+        "deep": {"pin": 4711},
+    }
+    assert mask_setting("options", {"p": options})["p"] == {
+        "address": "https://h",
+        "token_file": "/f",
+        "role": "***",
+        "port": 1,
+        "verify": True,
+        "deep": {"pin": "***"},
+    }
+
+
 def test_nothing_that_shows_settings_shows_a_password() -> None:
     loaded = load_settings(
         overrides={
             "broker_url": "redis://:canary@h/0",
-            "secrets": {"options": {"vault": {"token": "canary", "address": "https://u:canary@h"}}},
-            "runtimes": {"x": {"api_key": "canary"}},
+            "secrets": {"options": {"vault": OPTIONS, "x": {"anything": ["canary"]}}},
+            "runtimes": {"x": {**dict.fromkeys(TELLING, "canary"), "bearer": "canary", "interpreter": "/usr/bin/x"}},
         },
         environ={},
     )
@@ -59,7 +82,7 @@ def test_a_secret_in_a_variable_is_warned_about() -> None:
     environ = {
         "ATTUNE_TASKS_BROKER_URL": "redis://:canary@h/0",
         "ATTUNE_TASKS_RESULT_BACKEND": "redis://h/0",
-        "ATTUNE_TASKS_SECRETS__OPTIONS": '{"vault": {"secret_id": "canary", "token": "canary"}}',
+        "ATTUNE_TASKS_SECRETS__OPTIONS": '{"vault": {"client_secret": "canary", "role": "canary"}}',
     }
     warnings = load_settings(environ=environ, overrides={"secrets": {"options": {"x": {"token": "t"}}}}).warnings
     assert [warning.split(" holds")[0] for warning in warnings] == [

@@ -221,10 +221,48 @@ def test_parameters_by_stdin_as_dotenv_and_yaml(tmp_path: Path) -> None:
     assert count == "0"
 
 
+def test_a_parameters_name_or_value_in_dotenv_never_becomes_code(tmp_path: Path) -> None:
+    parameters = {"x;touch evil": "a", "dry-run": "b'; touch evil; '", "1st": "c"}
+    text = 'set -a; . /dev/stdin; printf "%s|%s|%s" "$x_touch_evil" "$dry_run" "$_1st"; [[ ! -e evil ]]'
+    common: dict[str, Any] = {"parameter_delivery": "stdin", "parameter_format": "dotenv"}
+    result = run(tmp_path, text, parameters=parameters, **common)
+    assert (result.status, result.stdout) == ("succeeded", "a|b'; touch evil; '|c")
+    for broken in ("x\0y", "x\ud800"):
+        with pytest.raises(InvalidParametersError, match="'text'"):
+            run(tmp_path, text, parameters={"text": broken}, **common)
+
+
 def test_a_script_that_uses_descriptor_3_for_itself_is_not_disturbed(tmp_path: Path) -> None:
     text = "exec 3>&1\necho to-three >&3\nexec 3>&-\nset_result '{\"ok\": true}'\n"
     result = run(tmp_path, text)
     assert (result.stdout, result.result) == ("to-three\n", {"ok": True})
+
+
+def test_a_script_that_uses_descriptor_10_for_a_lock_is_not_disturbed(tmp_path: Path) -> None:
+    text = "exec 10>lock; flock 10; set_result '{\"a\": 1}'; cat lock\n"
+    result = run(tmp_path, text)
+    assert (result.stdout, result.result) == ("", {"a": 1})
+
+
+@pytest.mark.parametrize("text", ["not-json", '"O\'Neil \\"q"x"', "[NaN]", "1e999"])
+def test_a_result_that_is_no_json_fails_the_action(tmp_path: Path, text: str) -> None:
+    result = run(tmp_path, f"set_result {shell_quoted(text)}")
+    assert (result.status, result.error and result.error["type"]) == ("failed", "result_not_json")
+    assert run(tmp_path, f"set_result {shell_quoted(text)}; set_result 2").result == 2
+
+
+@pytest.mark.parametrize("attribute", ["-i", "-l", "-u"])
+def test_a_variable_that_would_evaluate_or_change_the_value_is_refused(tmp_path: Path, attribute: str) -> None:
+    text = f"declare {attribute} pin; get_secret -v pin k || echo status=$?"
+    result = run(tmp_path, text, {"k": "a[$(touch PWNED)]"}, working_dir=tmp_path)
+    assert result.stdout == "status=2\n"
+    assert not (tmp_path / "PWNED").exists()
+
+
+def test_a_function_of_the_scripts_own_named_printf_sees_no_secret(tmp_path: Path) -> None:
+    text = 'printf() { echo "LOG $*" >&2; }\nget_secret -v v k; get_secret k; set_result 1; echo " ${#v}"'
+    result = run(tmp_path, text, {"k": "hunter2hunter2"})
+    assert (result.stdout, result.stderr, result.result) == ("hunter2hunter2 14\n", "", 1)
 
 
 def test_set_result_takes_json_over_several_lines(tmp_path: Path) -> None:
@@ -239,13 +277,13 @@ def test_output_format_json_takes_the_result_from_stdout(tmp_path: Path) -> None
     assert run(tmp_path, "echo not json; exit 4", output_format="json").exit_code == 4
 
 
-def test_a_line_of_a_mebibyte_is_decoded_in_under_half_a_second(tmp_path: Path) -> None:
+def test_a_line_of_a_mebibyte_is_decoded_in_linear_time(tmp_path: Path) -> None:
     value = ('0123456789abcdef"\\\n' * ((1 << 20) // 24))[: (1 << 20) // 2]
     started = time.perf_counter()
     result = run(tmp_path, "get_secret -v v big; printf %s ${#v}", {"big": value, "plain": "x" * (1 << 19)})
     elapsed = time.perf_counter() - started
     assert result.stdout == str(len(value))
-    assert elapsed < 0.5 * 4, "four times the goal: this is a noisy machine's guard, the figure is in benchmarks/"
+    assert elapsed < 4, "a walk by characters takes minutes; the figure, and its goal of 0.5 s, is in benchmarks/"
 
 
 def test_tracing_an_action_shows_no_secret(tmp_path: Path) -> None:
@@ -258,7 +296,7 @@ def test_tracing_an_action_shows_no_secret(tmp_path: Path) -> None:
 def test_inline_code_keeps_its_line_numbers_and_leaves_no_descriptor() -> None:
     result = ShellRuntime().execute_shell_code("#!/bin/bash\necho $LINENO\nls /proc/self/fd | tr '\\n' ' '", {})
     assert result.stdout.startswith("2\n")
-    assert result.stdout.split()[1:] == ["0", "1", "10", "2", "3"]
+    assert result.stdout.split()[1:] == ["0", "1", "2", "200", "3"]
 
 
 def test_the_wrapper_text_holds_nothing_of_the_context() -> None:

@@ -11,6 +11,7 @@ import sys
 
 _BLOCK = 512
 _MAX_RESULT = 1 << 20
+_MAX_ERROR = 1 << 16  # characters; process/control.py has the same figure
 _CO_NEWLOCALS = 0x2  # set for functions, not for classes and modules (inspect.CO_NEWLOCALS)
 
 
@@ -19,7 +20,7 @@ def main():
     control = _moved_away(int(os.environ.pop("ATTUNE_CONTROL_FD")))
     told = _loads(_read_all(int(os.environ.pop("ATTUNE_PARAMS_FD"))))
     secrets = _loads(_read_line(told["secrets_bytes"]))
-    _default_sigint()
+    _default_signals()
     _install_get_secret(secrets)
     path, code, parameters = told["path"], told["code"], told["parameters"]
     sys.path[:1] = [folder for folder in (path and os.path.dirname(path), told["lib"]) if folder]
@@ -103,13 +104,14 @@ def _install_get_secret(secrets):
 
 
 def _moved_away(descriptor):
-    """Move the control channel to 10 or above, close-on-exec: scripts and their children like to use 3."""
-    number = 10
+    """Move the control channel to 200 or above, close-on-exec: scripts and their children like to use 3 and 10."""
+    number = 200
     while _is_open(number):  # not by fcntl: to load it takes longer
         number += 1
     os.dup2(descriptor, number, inheritable=False)
     os.close(descriptor)
-    return number
+    status = os.fstat(number)
+    return number, status.st_dev, status.st_ino
 
 
 def _is_open(descriptor):
@@ -120,12 +122,14 @@ def _is_open(descriptor):
     return True
 
 
-def _default_sigint():
-    """Undo an inherited SIG_IGN: a worker's pool process ignores SIGINT, and exec hands that on."""
+def _default_signals():
+    """Undo an inherited SIG_IGN: a worker's pool process ignores SIGINT, nohup SIGHUP, and exec hands that on."""
     import _signal
 
-    if _signal.getsignal(_signal.SIGINT) == _signal.SIG_IGN:
-        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM):
+        if _signal.getsignal(number) == _signal.SIG_IGN:
+            plain = _signal.default_int_handler if number == _signal.SIGINT else _signal.SIG_DFL
+            _signal.signal(number, plain)
 
 
 def _read_all(descriptor):
@@ -186,7 +190,7 @@ def _refuse(value):
 
 
 def _say_result(control, value):
-    text = None
+    text = problem = None
     try:
         text = _dumps(value)
     except (TypeError, ValueError, RecursionError) as error:
@@ -195,32 +199,39 @@ def _say_result(control, value):
         if len(text) > _MAX_RESULT - 64:
             problem = "result_too_large", "run() returned more than 1 MiB: print it or store it, and return its place"
             text = None
-    if text is not None:
-        _write(control, b'{"type":"result","value":' + text.encode() + b"}\n")
-    else:
+    if text is not None and not _write(control, b'{"type":"result","value":' + text.encode() + b"}\n"):
+        problem = "result_lost", "the action closed the descriptor by which run() returns its result"
+    if problem is not None:
         _say_error(control, *problem)
         sys.stderr.write("attune_tasks: " + problem[1] + "\n")
         sys.exit(1)
 
 
 def _say_error(control, kind, message):
-    _write(control, _dumps({"type": "error", "error_type": kind, "message": message[:4096]}).encode() + b"\n")
+    said = {"type": "error", "error_type": kind[:_MAX_ERROR], "message": message[:_MAX_ERROR]}
+    _write(control, _dumps(said).encode() + b"\n")
 
 
 def _text_of(error):
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - the text of an error is not worth another error
+    except BaseException:  # noqa: BLE001 - the text of an error is not worth another error
         return "(its str() failed)"
 
 
-def _write(descriptor, data):
+def _write(control, data):
+    """Write to the channel; give whether it is still there. The action may have closed it, and opened its own file."""
+    number, *identity = control
     view = memoryview(data)
     try:
+        status = os.fstat(number)
+        if [status.st_dev, status.st_ino] != identity:
+            return False
         while view:
-            view = view[os.write(descriptor, view) :]
+            view = view[os.write(number, view) :]
     except OSError:
-        pass  # the worker is gone, or the action closed the channel: nobody is there to be told
+        return False
+    return True
 
 
 def _without_our_frames(traceback):

@@ -39,36 +39,45 @@ fi
 
 # get_secret NAME prints the value, with no newline added; get_secret -v VAR NAME sets a variable, without a subshell.
 # A name that the action does not declare gives the empty text, and status 0. A subscript that is not made of a name's
-# characters is never looked up: bash takes `@` and `*` for all values. No variable of ours can hide the caller's.
+# characters is never looked up: bash takes `@` and `*` for all values. No variable of
+# ours can hide the caller's, and no function of the caller's named printf gets to see a value.
 get_secret() {
     if [[ $- == *x* ]]; then
         { local - && set +x; } 2>/dev/null # a trace would show the value
     fi
     if [[ $#${1-} == 3-v && $2 == [A-Za-z_]* && $2 != *[!A-Za-z0-9_]* ]]; then
+        builtin printf -v "$2" %s 0
+        if [[ ${!2@a} == *[ilu]* ]]; then
+            # declare -i would evaluate the value, -l and -u change it.
+            builtin printf 'get_secret: %s is not a plain variable\n' "$2" >&2
+            return 2
+        fi
         if [[ -z $3 || $3 == *[!A-Za-z0-9_.-]* ]]; then
-            printf -v "$2" %s ''
+            builtin printf -v "$2" %s ''
         else
-            printf -v "$2" %s "${ATTUNE_SECRETS[$3]-}"
+            builtin printf -v "$2" %s "${ATTUNE_SECRETS[$3]-}"
         fi
     elif (($# != 1)) || [[ $1 == -v ]]; then
-        printf 'get_secret: usage: get_secret NAME, or get_secret -v VAR NAME\n' >&2
+        builtin printf 'get_secret: usage: get_secret NAME, or get_secret -v VAR NAME\n' >&2
         return 2
     elif [[ -n $1 && $1 != *[!A-Za-z0-9_.-]* ]]; then
-        printf %s "${ATTUNE_SECRETS[$1]-}"
+        builtin printf %s "${ATTUNE_SECRETS[$1]-}"
     fi
 }
 
 # set_result JSON: what the execution gives as its result.
 set_result() {
     if [[ $# -ne 1 ]]; then
-        printf 'set_result: usage: set_result JSON\n' >&2
+        builtin printf 'set_result: usage: set_result JSON\n' >&2
         return 2
     fi
-    printf '{"type":"result","value":%s}\n' "${1//$'\n'/ }" >&"$_ATTUNE_CONTROL"
+    builtin printf '{"type":"result","value":%s}\n' "${1//$'\n'/ }" >&200
 }
 
-# The control channel goes to 10 or above and leaves 3 free, for `exec 3>&1` is common in scripts.
-exec {_ATTUNE_CONTROL}>&"$ATTUNE_CONTROL_FD" {ATTUNE_CONTROL_FD}>&-
+# The control channel goes to 200, and leaves those free which scripts use: `exec 3>&1`, `exec 10>lock`.
+if [[ $ATTUNE_CONTROL_FD != 200 ]]; then
+    exec 200>&"$ATTUNE_CONTROL_FD" {ATTUNE_CONTROL_FD}>&-
+fi
 unset ATTUNE_CONTROL_FD
 
 set --
