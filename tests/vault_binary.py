@@ -97,7 +97,7 @@ def _build(target: Path) -> None:
     go = _go(target.parent)
     _say(f"building Vault from tests/vault_server, once; this takes 10 to 12 minutes: {target}")
     part = target.with_suffix(".part")
-    command = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(part), "."]
+    command = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", str(part), "."]
     if os.access("/usr/bin/nice", os.X_OK):
         command = ["/usr/bin/nice", *command]
     done = subprocess.run(command, cwd=SOURCE, env={**os.environ, "GOTOOLCHAIN": "local"}, check=False)

@@ -209,7 +209,7 @@ def _read_private(path: Path, reason: str) -> tuple[str, _Signature]:
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            fault = f"{path} is not a regular file"
+            fault = f"{path} is no regular file"
         elif status.st_mode & 0o007:
             fault = f"{path} is open to all users (mode {stat.S_IMODE(status.st_mode):04o}): run `chmod o= {path}`"
         else:

@@ -24,7 +24,7 @@ from attune_tasks.settings import load_settings
 from attune_tasks.settings.model import VaultSettings
 from tests.integration.vault_place import VALUE, write_token
 from tests.integration.workers import wait_until
-from tests.vault import AppRole, StoredVault, Vault, start_stored
+from tests.vault import AppRole, StoredVault, Vault, make_ca, start_stored
 
 
 def provider(**settings: Any) -> VaultSecretProvider:
@@ -259,3 +259,49 @@ def test_a_client_certificate_is_shown_to_a_server_that_asks(guarded: StoredVaul
         read(provider(**settings, client_cert=folder / "none.pem"))
     with pytest.raises(SecretsUnavailableError, match="a certificate's file can't be used"):
         read(provider(**{**settings, "ca_file": folder / "none.pem"}))
+
+
+def test_another_cas_certificate_is_refused_at_once(guarded: StoredVault, tmp_path: Path) -> None:
+    make_ca(tmp_path / "other")
+    made = provider(url=guarded.vault.url, token="hvs.never-sent", ca_file=tmp_path / "other" / "ca.pem")
+    begun = time.monotonic()
+    with pytest.raises(SecretsUnavailableError, match=r"is not to be trusted \(.*\): see secrets\.vault\.ca_file"):
+        read(made)
+    assert time.monotonic() - begun < 5  # of ten: trying again would not help
+
+
+def test_a_new_login_that_is_refused_too_is_a_matter_of_policy(
+    vault: Vault, kv: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vault_login, "_FRESH", 0.0)
+    role = vault.approle(vault.policy("nothing/*"), token_ttl="1h")
+    made = by_role(role, kv, tmp_path, kv_version=2)
+    with pytest.raises(SecretsUnavailableError, match="permission denied; the policy of our token needs: "):
+        read(made)
+    assert len(logins(role)) == 2
+
+
+def test_a_token_at_the_end_of_its_longest_life_is_told_as_such(vault: Vault, kv: str) -> None:
+    token = vault.new_token(vault.policy(f"{kv}/data/*"), ttl="2s", explicit_max_ttl="2s")
+    made = provider(url=vault.url, mount=kv, token=token)
+    assert read(made) == {"key": VALUE}
+
+    def said() -> str:
+        try:
+            read(made)
+        except SecretsUnavailableError as error:
+            return str(error)
+        return ""
+
+    wait_until(said, "the token's end")
+    assert "refuses the token of secrets.vault: it has expired or was revoked" in said()
+    assert token not in said()
+
+
+@pytest.mark.parametrize(("kind", "said"), [("none", "can't be opened: No such file"), ("fifo", "no regular file")])
+def test_a_token_file_that_is_none_is_told(vault: Vault, tmp_path: Path, kind: str, said: str) -> None:
+    path = tmp_path / "token"
+    if kind == "fifo":
+        os.mkfifo(path)
+    with pytest.raises(SecretsUnavailableError, match=f"{said}.*see secrets.vault.token_file"):
+        read(provider(url=vault.url, token_file=path))

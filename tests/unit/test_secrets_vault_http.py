@@ -13,11 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 
 from attune_tasks.errors import SecretsUnavailableError
 from attune_tasks.secrets import SecretManager
 from attune_tasks.secrets.references import parse_reference
 from attune_tasks.secrets.vault import VaultSecretProvider
+from attune_tasks.secrets.vault_http import connect
+from attune_tasks.secrets.vault_options import read_options
 from attune_tasks.settings.model import VaultSettings
 
 TOKEN = "hvs.token-of-the-tests"
@@ -140,6 +143,11 @@ def test_retries_end_with_the_deadline_and_say_the_cause(stub: Stub) -> None:
     assert "is sealed: unseal it with `vault operator unseal`" in failure(provider(stub.url), seconds=1)
     assert time.monotonic() - started < 1.5
     assert len(stub.paths()) > 2
+
+
+def test_a_standby_without_an_active_node_is_told(stub: Stub) -> None:
+    stub.answers = [(500, {"errors": ["local node not active but active cluster node not found"]}, {})]
+    assert "is a standby which has no active node to ask (500)" in failure(provider(stub.url), seconds=0.5)
 
 
 def test_one_slow_answer_leaves_time_for_another_try(stub: Stub) -> None:
@@ -271,6 +279,16 @@ def test_repr_of_anything_shows_no_token(stub: Stub) -> None:
     (server,) = made._clients
     assert TOKEN not in repr(server)
     assert TOKEN not in repr(vars(made))
+
+
+def test_a_redirect_from_tls_to_plain_text_is_not_followed() -> None:
+    answer = requests.Response()
+    answer.status_code, answer.url, answer.headers["Location"] = 307, "https://vault/v1/x", "http://vault/v1/x"
+    (mount,) = read_options(VaultSettings(url="https://vault", token=TOKEN).as_options()).configured()
+    session = connect(mount.server).session
+    assert session.get_redirect_target(answer) is None
+    answer.url = "http://vault/v1/x"
+    assert session.get_redirect_target(answer) == "http://vault/v1/x"
 
 
 @pytest.mark.parametrize(
