@@ -11,7 +11,7 @@ import pytest
 
 from attune_tasks.cli.demo import _Demo
 from attune_tasks.cli.demo_look import Surface, look_at_files, look_at_process, look_at_ps, naive_child, wait_for
-from attune_tasks.cli.demo_proc import below
+from attune_tasks.cli.demo_proc import below, read
 from attune_tasks.cli.demo_worker import DemoWorker
 from attune_tasks.cli.demo_workspace import Workspace
 
@@ -32,6 +32,8 @@ def test_a_secret_in_an_environment_is_found_by_ps_and_by_proc() -> None:
 def test_a_secret_on_a_command_line_is_found() -> None:
     command = [sys.executable, "-c", "import sys; sys.stdin.read()", SECRETS["app/api#other"]]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        # Popen returns when the exec closes its descriptors, which is a moment before /proc has the arguments.
+        wait_for(lambda: len(read(child.pid, "cmdline") or ()) == len(command), seconds=10)
         _, cmdline = look_at_process(child.pid, SECRETS)
         child.communicate()
     assert cmdline.leaked == ("app/api#other",)
