@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from attune_tasks.context import ExecutionContext
 from attune_tasks.errors import StartError
+from attune_tasks.ids import new_execution_id
 from attune_tasks.process import MAX_DEPTH, Outcome, Program, Supervision, fault_of, run_program
 from attune_tasks.result import ExecutionResult, Status
 from attune_tasks.runtimes.environment import child_environment
@@ -82,6 +83,20 @@ def run(  # noqa: PLR0913 - the optional ones are named
     finally:
         _remove(folder)
     return _result(context, outcome)
+
+
+def inline_context(
+    action_ref: str, code: str, secrets: Mapping[str, str], env: Mapping[str, str] | None, timeout: float | None
+) -> ExecutionContext:
+    """Give the context of inline `code` which is no action of a pack."""
+    return ExecutionContext(
+        execution_id=new_execution_id(),
+        action_ref=action_ref,
+        code=code,
+        secrets=secrets,
+        env=env or {},
+        timeout=timeout,
+    )
 
 
 def script_of(context: ExecutionContext) -> Path:

@@ -10,10 +10,9 @@ from typing import Final
 
 from attune_tasks.context import ExecutionContext
 from attune_tasks.errors import RuntimeUnavailableError
-from attune_tasks.ids import new_execution_id
 from attune_tasks.process import Supervision
 from attune_tasks.result import ExecutionResult
-from attune_tasks.runtimes.base import run, script_of
+from attune_tasks.runtimes.base import inline_context, run, script_of
 from attune_tasks.runtimes.python import version_line
 from attune_tasks.wire import encode_secrets
 
@@ -69,16 +68,7 @@ class ShellRuntime:
         timeout: float | None = None,
     ) -> ExecutionResult:
         """Run inline `code` with `secrets`; `timeout` in seconds. The output is not masked."""
-        return self.execute(
-            ExecutionContext(
-                execution_id=new_execution_id(),
-                action_ref="inline.shell",
-                code=code,
-                secrets=secrets,
-                env=env or {},
-                timeout=timeout,
-            ),
-        )
+        return self.execute(inline_context("inline.shell", code, secrets, env, timeout))
 
     def describe(self) -> str:
         """Give bash's version; its wrapper refuses one older than 4.4."""
