@@ -1,0 +1,117 @@
+"""Real Redis servers for the tests: one that is shared, and others which a test may stop, pause and fill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+import redis
+
+from tests.servers import used_server
+from tests.vault import free_port
+
+__all__ = ["RedisServer", "redis_server"]
+
+_START_SECONDS: Final = 15.0
+_STOP_SECONDS: Final = 10.0
+
+
+class RedisServer:
+    """A server as a process of our own, on the loopback interface."""
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        """Start nothing yet. `folder` gets its log and, where it is to be `durable`, its data."""
+        self.port = free_port()
+        self.log_path = folder / "redis.log"
+        self._folder = folder
+        kept = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
+        self._arguments = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", str(folder), *kept]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: int = 0) -> str:
+        """Give the address of one of its databases."""
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def client(self, database: int = 0) -> redis.Redis:
+        """Give a client, for the tests' own doings."""
+        return redis.Redis(port=self.port, db=database, socket_timeout=10)
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self._process
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        program = shutil.which("redis-server")
+        if program is None:
+            pytest.fail("the tests need redis-server: run tools/ensure-test-tools", pytrace=False)
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [program, *self._arguments],
+                env={"PATH": os.environ["PATH"]},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, self.log_path.read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, self.log_path.read_text(encoding="utf-8")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it, paused or not."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGCONT)
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it take connections, and answer nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
+    def note(self, detail: str) -> None:
+        """Have it named at the end of the run."""
+        with self.client() as client:
+            used_server("redis", client.info("server")["redis_version"], detail)
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.exceptions.RedisError:
+            return False
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Give a server that all tests of this process share; each takes an app name or a database of its own."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    try:
+        server.note("broker and result backend")
+        yield server
+    finally:
+        server.stop()
