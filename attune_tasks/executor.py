@@ -77,7 +77,7 @@ class ActionExecutor:
                 cancellation=cancellation,
             )
             result = self._runtime(context.runtime_name or "").execute(context, supervision)
-            return _masked(replace(result, secrets_missing=missing), masker)
+            return _masked(result, masker, missing)
         except self._time_limits as error:
             said = f"ended by a time limit of its caller ({type(error).__name__}); what it had printed is lost"
             result = replace(_error(request, "timed_out", said), status="timed_out")
@@ -93,7 +93,7 @@ class ActionExecutor:
                 where,
             )
             result = _error(request, "internal_error", f"unexpected {type(error).__name__} at {where}")
-        return _masked(replace(result, secrets_missing=missing), masker)
+        return _masked(result, masker, missing)
 
     def prepare_execution_context(self, request: ExecutionRequest) -> ExecutionContext:
         """Check the request against the action, and fetch what the action declares.
@@ -186,10 +186,11 @@ def _error(request: ExecutionRequest, kind: str, message: str) -> ExecutionResul
     )
 
 
-def _masked(result: ExecutionResult, masker: Masker) -> ExecutionResult:
+def _masked(result: ExecutionResult, masker: Masker, missing: tuple[str, ...]) -> ExecutionResult:
     """Mask all that a child or a runtime said. The output of our own runtimes has been masked at the pipe."""
     return replace(
         result,
+        secrets_missing=missing,
         stdout=masker.mask_text(result.stdout),
         stderr=masker.mask_text(result.stderr),
         result=masker.mask_json(result.result),

@@ -160,7 +160,7 @@ def shell_action(bench: Bench) -> Row:
     ratio = interleaved(
         lambda: bench.execute("shell", {"month": "2026-01"}),
         lambda: bench.naive("bash", str(bench.folder / "naive.sh")),
-        100,
+        400,
     )
     return Row("shell action, three secrets", 'subprocess.run(["bash", script])', ratio, 1.50)
 

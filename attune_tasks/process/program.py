@@ -40,6 +40,15 @@ class Pipes:
         """Keep the process and its pipes' ends by name: stdin, stdout, stderr, control, wrapper_input."""
         self.process = process
         self.ends = dict(ends)
+        self._widened: set[str] = set()
+
+    def widen(self, name: str) -> None:
+        """Make one pipe as large as it can be, once: a loud child then wakes its reader less often."""
+        if name not in self._widened and hasattr(fcntl, "F_SETPIPE_SZ"):
+            self._widened.add(name)
+            # Refused once a user's pipes hold too much in all (pipe-user-pages-soft); the default size serves as well.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self.ends[name], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def close(self, name: str) -> None:
         """Close one end, once."""
@@ -69,8 +78,6 @@ def start(program: Program) -> Pipes:
             written_by_us = name in ("stdin", "wrapper_input")
             ours[name], theirs[name] = (writer, reader) if written_by_us else (reader, writer)
             os.set_blocking(ours[name], False)
-        for name in ("stdout", "stderr"):
-            _widen(ours[name])
         numbers = {"ATTUNE_CONTROL_FD": str(theirs["control"])}
         if "wrapper_input" in theirs:
             numbers["ATTUNE_PARAMS_FD"] = str(theirs["wrapper_input"])
@@ -96,10 +103,3 @@ def start(program: Program) -> Pipes:
         for descriptor in theirs.values():
             os.close(descriptor)
     return Pipes(process, ours)
-
-
-def _widen(descriptor: int) -> None:
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        # Refused once a user's pipes hold too much in all (pipe-user-pages-soft); the default size serves as well.
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

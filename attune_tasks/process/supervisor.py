@@ -195,6 +195,8 @@ class _Run:
             self._control.feed(data)
         else:
             self._streams[name].append(data)
+            if len(data) == _READ_BYTES:  # it was full; for quiet children a large pipe costs more than it gives
+                self._pipes.widen(name)
         return True
 
     def _send(self, name: str) -> None:

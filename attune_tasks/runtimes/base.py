@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -67,7 +68,7 @@ def run(  # noqa: PLR0913 - the optional ones are named
     if by_stdin:
         stdin += format_parameters(context.parameters, context.parameter_format)
     in_env = context.parameters if parameters_in_env and not by_stdin else {}
-    folder = Path(tempfile.mkdtemp(prefix="attune-"))
+    folder = _private_folder()
     try:
         env = child_environment(context, in_env, folder)
         if start_in_c_locale:
@@ -106,6 +107,13 @@ def script_of(context: ExecutionContext) -> Path:
         msg = f"{context.action_ref}: the script {path or '(none given)'} is not a file"
         raise StartError(msg)
     return path
+
+
+def _private_folder() -> Path:
+    """Make a new folder for one execution, as mkdtemp does: its time counts in every start."""
+    folder = Path(tempfile.gettempdir(), f"attune-{secrets.token_hex(8)}")
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def _remove(folder: Path) -> None:

@@ -17,9 +17,11 @@ from attune_tasks.wire_names import parameter_variable
 __all__ = ["child_environment"]
 
 # locale(7): the categories that a program may be told by the environment
-_FROM_WORKER: Final = (
-    *("LANG", "TZ", "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "LC_TIME", "LC_COLLATE", "LC_MONETARY", "LC_MESSAGES"),
-    *("LC_PAPER", "LC_NAME", "LC_ADDRESS", "LC_TELEPHONE", "LC_MEASUREMENT", "LC_IDENTIFICATION"),
+_FROM_WORKER: Final = frozenset(
+    (
+        *("LANG", "TZ", "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "LC_TIME", "LC_COLLATE", "LC_MONETARY", "LC_MESSAGES"),
+        *("LC_PAPER", "LC_NAME", "LC_ADDRESS", "LC_TELEPHONE", "LC_MEASUREMENT", "LC_IDENTIFICATION"),
+    )
 )
 
 # Linux takes 128 KiB in one string and a quarter of the stack (2 MiB) in all (execve(2)); these leave room.
@@ -39,7 +41,7 @@ def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], 
     return {
         "PATH": DEFAULT_PATH,
         "HOME": _home(),
-        **{name: value for name in _FROM_WORKER if (value := os.environ.get(name)) is not None},
+        **{name: os.environ[name] for name in _FROM_WORKER.intersection(os.environ)},
         "TMPDIR": str(temp_folder),
         **context.env,
         "ATTUNE_EXEC_ID": str(context.execution_id),
