@@ -38,7 +38,7 @@ format: $(VENV)/.test-installed ## Format the code and mend what can be mended s
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.run-installed ## Measure against the naive ways, as ratios
+bench: $(VENV)/.test-installed ## Measure against the naive ways, as ratios
 	@$(BIN)/python benchmarks/run.py
 
 lock: ## Write the lock files anew, by uv (LOCK=--upgrade for newer versions)

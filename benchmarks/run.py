@@ -28,8 +28,12 @@ def main() -> int:
         done = subprocess.run([sys.executable, __file__, name], stdout=subprocess.PIPE, check=True)
         rows.append(json.loads(done.stdout))
         row = rows[-1]
-        line = f"{row['case']:44} against {row['against']:42} {row['ratio']:6.3f}  goal {row['goal']:.2f}  "
-        sys.stdout.write(line + ("holds" if row["holds"] else "MISSES") + "\n")
+        line = f"{row['case']:44} against {row['against']:42} {row['ratio']:6.3f}  "
+        if row["goal"] is None:
+            line += "no goal yet"
+        else:
+            line += f"goal {row['goal']:.2f}  {'holds' if row['holds'] else 'MISSES'}"
+        sys.stdout.write(line + "\n")
         sys.stdout.flush()
     (ROOT / "benchmarks" / "results" / "latest.json").write_text(json.dumps(rows, indent=2) + "\n")
     return 0 if all(row["holds"] for row in rows) else 1
