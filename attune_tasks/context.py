@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from attune_tasks.confinement import Confinement
 from attune_tasks.secret_values import Secrets
 
 __all__ = [
@@ -68,6 +69,9 @@ class ExecutionContext:
     parameter_delivery: ParameterDelivery = "env"
     parameter_format: ParameterFormat = "json"
     output_format: OutputFormat = "text"
+    confinement: Confinement = field(default_factory=Confinement)
+    pack_content: str = ""
+    """A hash of what of the pack a launcher may have loaded: another content, another launcher."""
 
     def __post_init__(self) -> None:
         """Wrap plain dictionaries of secrets, so that nothing which shows this object shows a value."""

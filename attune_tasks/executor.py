@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from attune_tasks.confinement import Confinement, Limits
 from attune_tasks.context import ExecutionContext, ExecutionRequest
 from attune_tasks.errors import (
     ActionDisabledError,
     AttuneTasksError,
     EnvironmentNotAllowedError,
     InvalidParametersError,
+    StartError,
     place_of,
 )
 from attune_tasks.known_packs import load_packs
 from attune_tasks.masking import Masker
-from attune_tasks.packs import Action, PackRegistry
-from attune_tasks.process import MAX_ERROR_CHARACTERS, Cancellation, Supervision
+from attune_tasks.packs import Action, PackRegistry, content_of
+from attune_tasks.process import MAX_ERROR_CHARACTERS, Cancellation, Launchers, LaunchersPolicy, Supervision
 from attune_tasks.result import ExecutionResult
 from attune_tasks.runtimes import Runtime, get_runtime
 from attune_tasks.secrets import SecretManager, create_provider
@@ -31,10 +33,13 @@ __all__ = ["ActionExecutor", "build_executor"]
 logger = logging.getLogger("attune_tasks.executor")
 
 
-def build_executor(loaded: LoadedSettings, time_limits: tuple[type[Exception], ...] = ()) -> ActionExecutor:
+def build_executor(
+    loaded: LoadedSettings, time_limits: tuple[type[Exception], ...] = (), guardians: Sequence[int] = ()
+) -> ActionExecutor:
     """Make an executor from settings. Raises PackError with all faults of all packs.
 
     `time_limits` are what its caller's own time limit raises in the midst of an execution, which then timed out.
+    `guardians` are the pids of other processes with whose end whatever runs is taken down.
     """
     secrets = loaded.settings.secrets
     manager = SecretManager(
@@ -43,11 +48,14 @@ def build_executor(loaded: LoadedSettings, time_limits: tuple[type[Exception], .
         fetch_timeout=secrets.fetch_timeout,
         on_fetch_error=secrets.on_fetch_error,
     )
-    return ActionExecutor(load_packs(loaded), manager, loaded.settings, time_limits)
+    return ActionExecutor(load_packs(loaded), manager, loaded.settings, time_limits, guardians)
 
 
 class ActionExecutor:
-    """Runs executions, one at a time per call; calls from several threads are fine."""
+    """Runs executions, one at a time per call; calls from several threads are fine.
+
+    It keeps launchers ready, which end with :meth:`close`, or when it is forgotten.
+    """
 
     def __init__(
         self,
@@ -55,13 +63,22 @@ class ActionExecutor:
         secret_manager: SecretManager,
         settings: Settings,
         time_limits: tuple[type[Exception], ...] = (),
+        guardians: Sequence[int] = (),
     ) -> None:
-        """Use these packs, secrets and settings; for `time_limits` see :func:`build_executor`."""
+        """Use these packs, secrets and settings; for the last two see :func:`build_executor`."""
         self.registry = registry
         self.secret_manager = secret_manager
         self.settings = settings
         self._time_limits = time_limits
         self._runtimes: dict[str, Runtime] = {}
+        kept = settings.launchers
+        self._launchers = Launchers(
+            LaunchersPolicy(kept.per_slot, kept.renew_after, undumpable=kept.undumpable, guardians=tuple(guardians))
+        )
+
+    def close(self) -> None:
+        """End the launchers that wait for the next execution."""
+        self._launchers.close()
 
     def execute(self, request: ExecutionRequest, cancellation: Cancellation | None = None) -> ExecutionResult:
         """Run one execution to its end. What goes wrong is in the result, never raised; all of it is masked."""
@@ -75,6 +92,7 @@ class ActionExecutor:
                 keep_bytes=self.settings.output.keep_bytes,
                 output_filter=masker,
                 cancellation=cancellation,
+                launchers=self._launchers,
             )
             result = self._runtime(context.runtime_name or "").execute(context, supervision)
             return _masked(result, masker, missing)
@@ -109,13 +127,12 @@ class ActionExecutor:
         env = {"PATH": self.settings.environment.path, **action.env_set, **_allowed_env(action, request.env)}
         timeout = self._timeout(action, request.timeout)
         fetched = self.secret_manager.fetch_secrets_for_action(action, parameters.secret_refs)
-        if action.legacy_env:
-            env |= self._legacy_env(action, fetched)
+        legacy = self._legacy_env(action, fetched) if action.legacy_env else {}
         return ExecutionContext(
             execution_id=request.execution_id,
             action_ref=action.ref,
             parameters=parameters.public,
-            env=env,
+            env=env | legacy,
             secrets=fetched,
             secrets_missing=fetched.missing,
             timeout=timeout,
@@ -127,6 +144,23 @@ class ActionExecutor:
             parameter_delivery=action.parameter_delivery,
             parameter_format=action.parameter_format,
             output_format=action.output_format,
+            confinement=self._confinement(action, single_use=bool(legacy)),
+            pack_content=content_of(action.pack.path) if action.pack.preload else "",
+        )
+
+    def _confinement(self, action: Action, *, single_use: bool) -> Confinement:
+        settings = self.settings
+        run_as = action.run_as or settings.run_as
+        if action.run_as and settings.run_as and action.run_as not in {settings.run_as, *settings.run_as_allow}:
+            msg = f"{action.ref} may not run as {action.run_as}: the setting run_as_allow does not list this user"
+            raise StartError(msg)
+        return Confinement(
+            isolation="exec" if "exec" in (action.isolation, settings.isolation) else "fork",
+            preload=action.pack.preload,
+            limits=action.limits.tightened(Limits(**settings.limits.model_dump())),
+            run_as=run_as,
+            dumpable=action.dumpable or not settings.launchers.undumpable,
+            single_use=single_use,
         )
 
     def _runtime(self, name: str) -> Runtime:

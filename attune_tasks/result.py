@@ -39,6 +39,8 @@ class ExecutionResult:
     finished_at: datetime | None = None
     secrets_missing: tuple[str, ...] = ()
     """Names of secrets that the execution ran without."""
+    left_behind: tuple[tuple[int, int], ...] = ()
+    """Pid and uid of each process of the action which could not be killed, being another user's (``sudo``)."""
     stdout_truncated: bool = False
     stderr_truncated: bool = False
     result: Any = None
@@ -57,6 +59,7 @@ class ExecutionResult:
         data["execution_id"] = str(self.execution_id)
         data["error"] = dict(self.error) if self.error is not None else None
         data["secrets_missing"] = list(self.secrets_missing)
+        data["left_behind"] = [list(pair) for pair in self.left_behind]
         for name in _TIMES:
             data[name] = data[name].isoformat() if data[name] is not None else None
         return data
@@ -74,6 +77,7 @@ class ExecutionResult:
             raise ValueError(msg)
         values["execution_id"] = int(values["execution_id"])
         values["secrets_missing"] = tuple(values.get("secrets_missing") or ())
+        values["left_behind"] = tuple((int(pid), int(uid)) for pid, uid in values.get("left_behind") or ())
         for name in _TIMES:
             if values.get(name) is not None:
                 values[name] = datetime.fromisoformat(values[name])

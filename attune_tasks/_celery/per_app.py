@@ -30,6 +30,8 @@ class AppState:
         self._registry: PackRegistry | None = None
         self._executor: ActionExecutor | None = None
         self._executor_process = 0
+        self.worker_pid: int | None = None
+        """The worker's main process, with whose end its executions end; None: there is no worker here."""
 
     @property
     def loaded(self) -> LoadedSettings:
@@ -58,7 +60,8 @@ class AppState:
             if self._executor is None or self._executor_process != os.getpid():
                 from attune_tasks.executor import build_executor
 
-                self._executor = build_executor(self.loaded, time_limits=(SoftTimeLimitExceeded,))
+                guardians = (self.worker_pid,) if self.worker_pid else ()
+                self._executor = build_executor(self.loaded, (SoftTimeLimitExceeded,), guardians)
                 self._executor_process = os.getpid()
             return self._executor
 

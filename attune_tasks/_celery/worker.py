@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any, Final
 
 from celery import signals
@@ -11,7 +12,7 @@ from attune_tasks._celery.per_app import state_of
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.platforms import platform_notice
 
-__all__ = ["let_actions_be_interrupted", "prepare_worker", "report_start", "settle_embedded_default"]
+__all__ = ["prepare_worker", "report_start", "settle_embedded_default"]
 
 logger: Final = logging.getLogger("attune_tasks.worker")
 
@@ -28,8 +29,10 @@ def prepare_worker(sender: Any, **_: Any) -> None:
         msg = f"{why}: use prefork, threads or solo"
         raise SystemExit(msg)
     failure = ""
+    state = state_of(sender.app)
+    state.worker_pid = os.getpid()
     try:
-        state_of(sender.app).registry  # noqa: B018 - loads and checks them
+        state.registry  # noqa: B018 - loads and checks them
     except AttuneTasksError as error:
         failure = f"the worker is not started: {error}"
     if failure:
@@ -60,14 +63,6 @@ def settle_embedded_default(sender: Any, **_: Any) -> None:
         transport.longest_wait = _EMBEDDED_WAIT_SECONDS
     if type(sender.app.backend).__name__ == "EmbeddedBackend":
         sender.app.backend.cleanup()
-
-
-@signals.task_prerun.connect
-def let_actions_be_interrupted(**_: Any) -> None:
-    """See to it that the programs started here do not ignore signals: billiard sets that after its start's hooks."""
-    from attune_tasks.process.signals import hand_on_no_ignored_signals  # not where only clients are
-
-    hand_on_no_ignored_signals()
 
 
 def _pool_name(pool: Any) -> str:

@@ -69,7 +69,6 @@ def run(  # noqa: PLR0913 - one per option
     from attune_tasks.executor import build_executor
     from attune_tasks.ids import new_execution_id
     from attune_tasks.process import Cancellation
-    from attune_tasks.process.signals import hand_on_no_ignored_signals
 
     notice = platform_notice()
     if notice:
@@ -88,10 +87,10 @@ def run(  # noqa: PLR0913 - one per option
     cancellation = Cancellation()
     try:
         with handled(_asking(cancellation)):
-            hand_on_no_ignored_signals()
             result = executor.execute(request, cancellation)
     finally:
         cancellation.close()
+        executor.close()
     show_result(result, as_json=as_json)
     context.exit(code_of_result(result))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attune_tasks.packs.actions import Action, Pack, SecretDeclaration
+from attune_tasks.packs.content import content_of
 from attune_tasks.packs.parameters import ParameterSchema, SecretParameter, ValidatedParameters
 from attune_tasks.packs.registry import PackRegistry
 
@@ -14,4 +15,5 @@ __all__ = [
     "SecretDeclaration",
     "SecretParameter",
     "ValidatedParameters",
+    "content_of",
 ]

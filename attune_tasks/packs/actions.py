@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from attune_tasks.confinement import Isolation, Limits
 from attune_tasks.context import OutputFormat, ParameterDelivery, ParameterFormat
 from attune_tasks.packs.parameters import ParameterSchema
 
@@ -34,6 +35,9 @@ class Pack:
     description: str = ""
     version: str = ""
     env_set: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    preload: tuple[str, ...] = ()
+    """Modules which the launcher of its Python actions imports once."""
+    isolation: Isolation = "fork"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +71,10 @@ class Action:
     tags: tuple[str, ...]
     queue: str | None
     legacy_env: bool
+    isolation: Isolation
+    """``exec`` where the action or its pack says so."""
+    limits: Limits
+    run_as: str | None
+    dumpable: bool
     source: Path
     """The file with the metadata."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from attune_tasks.confinement import Limits
 from attune_tasks.errors import InvalidSecretError
 from attune_tasks.nearest import did_you_mean
 from attune_tasks.packs.actions import Action, Pack, SecretDeclaration
@@ -42,7 +43,16 @@ def load_pack(folder: Path, runtimes: Collection[str]) -> LoadedPack:
     pack = Pack(ref, folder)
     if shape:
         env_set = MappingProxyType(dict(shape.env.set))
-        pack = Pack(ref, folder, shape.label, shape.description, shape.version, env_set)
+        pack = Pack(
+            ref,
+            folder,
+            shape.label,
+            shape.description,
+            shape.version,
+            env_set,
+            preload=tuple(shape.preload),
+            isolation=shape.isolation,
+        )
         loaded.pack = pack
     try:
         paths = _metadata_files(folder / "actions")
@@ -101,6 +111,10 @@ def _action(pack: Pack, document: YamlDocument, runtimes: Collection[str]) -> Ac
         tags=tuple(shape.tags),
         queue=shape.queue,
         legacy_env=shape.legacy_env,
+        isolation="exec" if "exec" in (shape.isolation, pack.isolation) else "fork",
+        limits=Limits(**shape.limits.model_dump()),
+        run_as=shape.run_as,
+        dumpable=shape.dumpable,
         source=document.path,
     )
 

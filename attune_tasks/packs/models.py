@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from attune_tasks.confinement import Isolation
 from attune_tasks.context import OutputFormat, ParameterDelivery, ParameterFormat
 from attune_tasks.expectations import expectation
 from attune_tasks.nearest import did_you_mean
@@ -16,6 +17,7 @@ from attune_tasks.wire_names import is_variable_text
 
 __all__ = ["ActionFile", "PackFile", "SecretEntry", "parse"]
 
+MODULE: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
 PACK_REF: Final = r"^[A-Za-z0-9_][A-Za-z0-9_-]*$"
 ACTION_REF: Final = r"^[A-Za-z0-9_][A-Za-z0-9_-]*\.[A-Za-z0-9_][A-Za-z0-9_-]*$"
 
@@ -35,6 +37,7 @@ _Text = Annotated[str, Field(min_length=1)]
 _Line = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 _SetName = Annotated[str, AfterValidator(check_set_name)]
 _SetValue = Annotated[str, AfterValidator(_check_text)]
+_Bound = Annotated[int, Field(ge=1, lt=1 << 63)]
 _AllowedName = Annotated[str, AfterValidator(check_allowed_name)]
 
 
@@ -64,6 +67,16 @@ class SecretEntry(_Shape):
     required: bool = True
 
 
+class LimitsEntry(_Shape):
+    """``limits:`` of an action; see :class:`attune_tasks.confinement.Limits`."""
+
+    memory: _Bound | None = None
+    cpu_seconds: _Bound | None = None
+    file_size: _Bound | None = None
+    processes: _Bound | None = None
+    open_files: _Bound | None = None
+
+
 class PackFile(_Shape):
     """``pack.yaml``."""
 
@@ -72,6 +85,8 @@ class PackFile(_Shape):
     description: _Line = ""
     version: _Line = ""
     env: SharedEnv = SharedEnv()
+    preload: list[Annotated[str, Field(pattern=MODULE)]] = []
+    isolation: Isolation = "fork"
 
 
 class ActionFile(_Shape):
@@ -93,7 +108,10 @@ class ActionFile(_Shape):
     secrets: dict[str, Annotated[SecretEntry, BeforeValidator(_spell_out)]] = {}
     env: ActionEnv = ActionEnv()
     queue: _Text | None = None
-    isolation: Literal["exec"] = "exec"
+    isolation: Isolation = "fork"
+    limits: LimitsEntry = LimitsEntry()
+    run_as: _Text | None = None
+    dumpable: bool = False
     legacy_env: bool = False
 
 
@@ -134,4 +152,6 @@ def _keys_at(shape: type[BaseModel], location: Sequence[str | int]) -> Iterable[
         shape = ActionEnv if shape is ActionFile else SharedEnv
     elif location[:1] == ["secrets"]:
         shape = SecretEntry
+    elif location[:1] == ["limits"]:
+        shape = LimitsEntry
     return shape.model_fields

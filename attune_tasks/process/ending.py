@@ -1,53 +1,71 @@
-"""How a child is ended: SIGTERM to its process group, a grace, then SIGKILL."""
+"""How an execution is ended: SIGTERM to the whole tree, a grace, a warning, SIGKILL until nothing is left."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
+import logging
 import time
-from pathlib import Path
+from typing import Final, Protocol
 
-__all__ = ["Ending", "kill_group", "living_members"]
+__all__ = ["Ending", "Tree"]
+
+logger = logging.getLogger("attune_tasks.process")
+
+_KILL_SECONDS: Final = 12.0
+"""How long the launcher is given to kill everything: it tries for ten seconds itself."""
+
+
+class Tree(Protocol):
+    """All processes of one execution."""
+
+    def terminate(self) -> None:
+        """Ask all of them to end."""
+
+    def kill(self) -> None:
+        """Have all of them killed."""
+
+    def abandon(self) -> None:
+        """Kill them in another way: the first has not worked."""
 
 
 class Ending:
-    """The end of one process group, begun by a deadline or a cancellation."""
+    """The one way in which deadline, cancellation, shutdown and a plain end see to it that nothing is left."""
 
-    def __init__(self, group: int, grace: float) -> None:
-        """Prepare to end the group led by the pid `group`; `grace` in seconds."""
-        self._group = group
+    def __init__(self, tree: Tree, grace: float, name: str) -> None:
+        """Prepare to end `tree`, `grace` seconds after it was asked to; `name` is for the warning."""
+        self._tree = tree
         self._grace = grace
-        self.kill_at: float | None = None
-        """When SIGKILL is due, by time.monotonic(); None before the beginning and after the SIGKILL."""
+        self._name = name
+        self._killing = False
+        self.due: float | None = None
+        """When the next step is due, by time.monotonic(); None before the beginning."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the tree was asked to end."""
+        return self.due is not None
 
     def begin(self) -> None:
-        """Ask the group to end. A stopped process is continued, or it would not see the request."""
-        self.kill_at = time.monotonic() + self._grace
-        for number in (signal.SIGTERM, signal.SIGCONT):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._group, number)
+        """Ask the tree to end."""
+        if not self.begun:
+            self.due = time.monotonic() + self._grace
+            self._tree.terminate()
+
+    def kill(self) -> None:
+        """Kill what is left, with no more grace."""
+        if not self._killing:
+            self._killing = True
+            self.due = time.monotonic() + _KILL_SECONDS
+            self._tree.kill()
 
     def escalate_if_due(self) -> None:
-        """Kill the group once the grace is over."""
-        if self.kill_at is not None and time.monotonic() >= self.kill_at:
-            self.kill_at = None
-            kill_group(self._group)
-
-
-def kill_group(group: int) -> None:
-    """Send SIGKILL to a process group whose leader has not been reaped, so that its number can't be another's."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
-
-
-def living_members(group: int) -> list[int]:
-    """Give the pids in a process group that are not zombies; an empty list where there is no /proc."""
-    members = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        # Fields after the command in parentheses: state, parent, group (proc_pid_stat(5)).
-        with contextlib.suppress(OSError):
-            state, _, its_group, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
-            if int(its_group) == group and state not in "ZX":
-                members.append(int(stat.parent.name))
-    return members
+        """Take the next step where it is due."""
+        if self.due is None or time.monotonic() < self.due:
+            return
+        if self._killing:
+            logger.warning("%s: its launcher does not kill it, and is killed itself", self._name)
+            self._tree.abandon()
+            self.due = time.monotonic() + _KILL_SECONDS
+        else:
+            if self._grace > 0:
+                logger.warning("%s has not ended %g seconds after SIGTERM, and is killed", self._name, self._grace)
+            self.kill()

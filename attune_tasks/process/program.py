@@ -1,46 +1,76 @@
-"""What a runtime wants started, and the starting of it."""
+"""One child's program, and the pipes to it."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from attune_tasks.errors import StartError
+from attune_tasks.process.launcher import CONTROL_NUMBER
 
-__all__ = ["Pipes", "Program", "start"]
+__all__ = ["Pipes", "Program"]
 
-_PIPE_BYTES: Final = 1 << 20  # Linux's limit for unprivileged users (pipe-max-size); fewer wake-ups for loud children
-_UMASK: Final = 0o077
+_PIPE_BYTES: Final = 1 << 20  # pipe-max-size's default; fewer wake-ups for loud children
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """One child to be. `repr()` leaves out what may be secret: `stdin`, and under ``legacy_env`` the environment."""
 
-    argv: Sequence[str]
+    argv: Sequence[str] | None
+    """None: a fork of the launcher, which becomes what its entry makes of it."""
     env: Mapping[str, str] = field(repr=False)
     """The whole environment of the child; the numbers of the inherited pipes are added to it."""
-    working_dir: Path
     stdin: bytes = field(repr=False)
     """The secrets' line, and the parameters where they go by standard input."""
     wrapper_input: bytes | None = field(default=None, repr=False)
     """What a wrapper reads from the pipe numbered ``ATTUNE_PARAMS_FD``; None: there is no such pipe."""
+    working_dir: str | None = None
+    """None: the execution's private folder."""
+    control_number: int = CONTROL_NUMBER
+    """The descriptor which is the child's control channel."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Bounds by their names after ``RLIMIT_``, see setrlimit(2)."""
+    dumpable: bool = False
+    """Whether a forked child may be looked into by other processes of its user."""
+
+    def numbers(self) -> dict[str, int]:
+        """Give the descriptors in the child, by name, of what is none of the three standard ones."""
+        wrapper_input = {"wrapper_input": self.control_number + 1} if self.wrapper_input is not None else {}
+        return {"control": self.control_number, **wrapper_input}
+
+    def whole_env(self) -> dict[str, str]:
+        """Give the environment, with the numbers of the pipes in it."""
+        numbers = self.numbers()
+        variables = {"ATTUNE_CONTROL_FD": str(numbers["control"])}
+        if "wrapper_input" in numbers:
+            variables["ATTUNE_PARAMS_FD"] = str(numbers["wrapper_input"])
+        return {**self.env, **variables}
 
 
 class Pipes:
-    """The supervisor's ends of one child's pipes. None where there is none."""
+    """One child's pipes: our ends, and until they were handed over, the child's."""
 
-    def __init__(self, process: subprocess.Popen[bytes], ends: Mapping[str, int]) -> None:
-        """Keep the process and its pipes' ends by name: stdin, stdout, stderr, control, wrapper_input."""
-        self.process = process
-        self.ends = dict(ends)
+    def __init__(self, program: Program) -> None:
+        """Open them, close-on-exec; ours do not block."""
+        self.ends: dict[str, int] = {}
+        """Our ends by name: stdin, stdout, stderr, control, wrapper_input."""
+        self.theirs: dict[str, int] = {}
         self._widened: set[str] = set()
+        try:
+            for name in ("stdin", "stdout", "stderr", "control", "wrapper_input"):
+                if name == "wrapper_input" and program.wrapper_input is None:
+                    continue
+                reader, writer = os.pipe()
+                written_by_us = name in ("stdin", "wrapper_input")
+                self.ends[name], self.theirs[name] = (writer, reader) if written_by_us else (reader, writer)
+                os.set_blocking(self.ends[name], False)
+        except BaseException:
+            self.close_all()
+            raise
 
     def widen(self, name: str) -> None:
         """Make one pipe as large as it can be, once: a loud child then wakes its reader less often."""
@@ -56,50 +86,13 @@ class Pipes:
         if descriptor is not None:
             os.close(descriptor)
 
+    def handed_over(self) -> None:
+        """Close the child's ends: it has its own copies."""
+        while self.theirs:
+            os.close(self.theirs.popitem()[1])
+
     def close_all(self) -> None:
         """Close what is still open."""
+        self.handed_over()
         for name in list(self.ends):
             self.close(name)
-
-
-def start(program: Program) -> Pipes:
-    """Start `program` in a session and process group of its own, with default signals and no other descriptor.
-
-    Python's :mod:`subprocess` uses vfork here, so the cost does not grow with the worker's memory, and it is safe in
-    a process with threads. Raises StartError, which names the program.
-    """
-    ours: dict[str, int] = {}
-    theirs: dict[str, int] = {}
-    try:
-        for name in ("stdin", "stdout", "stderr", "control", "wrapper_input"):
-            if name == "wrapper_input" and program.wrapper_input is None:
-                continue
-            reader, writer = os.pipe()
-            written_by_us = name in ("stdin", "wrapper_input")
-            ours[name], theirs[name] = (writer, reader) if written_by_us else (reader, writer)
-            os.set_blocking(ours[name], False)
-        numbers = {"ATTUNE_CONTROL_FD": str(theirs["control"])}
-        if "wrapper_input" in theirs:
-            numbers["ATTUNE_PARAMS_FD"] = str(theirs["wrapper_input"])
-        process = subprocess.Popen(
-            program.argv,
-            stdin=theirs["stdin"],
-            stdout=theirs["stdout"],
-            stderr=theirs["stderr"],
-            pass_fds=[theirs[name] for name in ("control", "wrapper_input") if name in theirs],
-            env={**program.env, **numbers},
-            cwd=program.working_dir,
-            start_new_session=True,
-            umask=_UMASK,
-        )
-    except BaseException as error:
-        for descriptor in ours.values():
-            os.close(descriptor)
-        if isinstance(error, OSError):
-            msg = f"{program.argv[0]} could not be started in {program.working_dir}: {error.strerror}"
-            raise StartError(msg) from None
-        raise
-    finally:
-        for descriptor in theirs.values():
-            os.close(descriptor)
-    return Pipes(process, ours)

@@ -1,8 +1,7 @@
-"""Runs one child from its start to its end: feeds it, reads it, and sees to it that it ends."""
+"""Runs one child from its start to its end: feeds it, reads it, and sees to it that nothing of it is left."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import time
@@ -10,19 +9,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from attune_tasks.errors import StartError
 from attune_tasks.process.cancellation import Cancellation
 from attune_tasks.process.control import Control
-from attune_tasks.process.ending import Ending, kill_group, living_members
+from attune_tasks.process.ending import Ending
+from attune_tasks.process.launcher import Launcher, Said
+from attune_tasks.process.launchers import Launchers
 from attune_tasks.process.output import NoFilter, OutputFilter, TailBuffer
-from attune_tasks.process.program import Pipes, Program, start
+from attune_tasks.process.program import Pipes, Program
 
 __all__ = ["Outcome", "Supervision", "run_program"]
 
 _READ_BYTES: Final = 1 << 16
 _DRAIN_SECONDS: Final = 0.5
 """How long output is awaited after the child's end from what it left behind (``exec > >(tee log)`` needs a moment)."""
-_POLL_SECONDS: Final = 0.02
-"""How often things are looked at that no descriptor tells of."""
 _LONGEST_WAIT: Final = 3600.0
 _OUTPUTS: Final = ("stdout", "stderr", "control")
 
@@ -37,14 +37,17 @@ class Supervision:
     """How much of the end of each stream is kept."""
     output_filter: OutputFilter = field(default_factory=NoFilter)
     cancellation: Cancellation | None = None
+    launchers: Launchers | None = None
+    """Where launchers come from; None: each execution has one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a child ended, and what it wrote. The two texts have gone through the filter; the other two have not."""
 
-    return_code: int
-    """As :mod:`subprocess` gives it: the exit code, or the negative number of the signal that ended it."""
+    return_code: int | None
+    """As :mod:`subprocess` gives it: the exit code, or the negative number of the signal that ended it. None: nobody
+    knows, for its launcher was lost."""
     timed_out: bool
     cancelled: bool
     stdout: str
@@ -54,32 +57,42 @@ class Outcome:
     control: Control = field(repr=False)
     raw_stdout: bytes | None = field(repr=False)
     """All of stdout as it was written; None where it was longer than is kept."""
+    left_behind: tuple[tuple[int, int], ...]
+    """Pid and uid of each process that could not be killed."""
     started_at: datetime
     finished_at: datetime
     duration_ms: int
 
 
-def run_program(program: Program, supervision: Supervision, timeout: float | None = None) -> Outcome:
-    """Start `program`, and give its outcome once it and its process group are gone.
+def run_program(
+    launcher: Launcher, program: Program, supervision: Supervision, timeout: float | None = None, name: str = "a child"
+) -> Outcome:
+    """Have `launcher` start `program`, and give its outcome once all that it started is gone.
 
     `timeout` is in seconds from the start of the child. Whatever interrupts this function (a signal handler that
-    raises, say) kills the group first. Raises StartError where the program can't be started.
+    raises, say) kills everything first. Raises StartError where the program can't be started.
     """
-    return _Run(start(program), program, supervision, timeout).outcome()
+    return _Run(launcher, program, supervision, timeout, name).outcome()
 
 
 class _Run:
     """One child under supervision, in one thread and without any other."""
 
-    def __init__(self, pipes: Pipes, program: Program, supervision: Supervision, timeout: float | None) -> None:
+    def __init__(
+        self, launcher: Launcher, program: Program, supervision: Supervision, timeout: float | None, name: str
+    ) -> None:
+        self._launcher = launcher
+        self._program = program
+        self._supervision = supervision
+        self._timeout = timeout
         self._started_at = datetime.now(UTC)
         self._started = time.monotonic()
-        self._pipes = pipes
-        self._supervision = supervision
-        self._deadline = None if timeout is None else self._started + timeout
-        self._pid = pipes.process.pid
-        self._ending = Ending(self._pid, supervision.grace)
-        self._timed_out = self._cancelled = self._exited = False
+        self._ending = Ending(launcher, supervision.grace, name)
+        self._timed_out = self._cancelled = False
+        self._status: int | None = None
+        self._exited = self._over = False
+        self._problem: StartError | None = None
+        self._left_behind: list[tuple[int, int]] = []
         self._streams = {
             name: TailBuffer(supervision.keep_bytes, supervision.output_filter) for name in ("stdout", "stderr")
         }
@@ -87,27 +100,32 @@ class _Run:
         self._unsent = {"stdin": memoryview(program.stdin), "wrapper_input": memoryview(program.wrapper_input or b"")}
         self._names: dict[int, str] = {}
         self._poll = select.poll()
+        self._pipes = Pipes(program)
 
     def outcome(self) -> Outcome:
         """Supervise to the end."""
+        self._launcher.begin()
         try:
+            self._watch()
+            self._start()
             for name in ("wrapper_input", "stdin"):
                 self._send(name)  # a short line fits into the pipe, and needs no turn of the loop
-            self._watch()
             self._until_exit()
             self._until_drained()
         finally:
-            # Before the leader is reaped: until then nobody else can have its number.
-            kill_group(self._pid)
-            self._read_rest()
-            self._pipes.close_all()
-            return_code = self._pipes.process.wait()
+            try:
+                self._until_over()
+                self._read_rest()
+            finally:
+                self._pipes.close_all()
+        if self._problem is not None:
+            raise self._problem
         ended = time.monotonic()
         raw_stdout = self._streams["stdout"].raw()
         stdout, stdout_truncated = self._streams["stdout"].finish()
         stderr, stderr_truncated = self._streams["stderr"].finish()
         return Outcome(
-            return_code=return_code,
+            return_code=self._status,
             timed_out=self._timed_out,
             cancelled=self._cancelled,
             stdout=stdout,
@@ -116,18 +134,34 @@ class _Run:
             stderr_truncated=stderr_truncated,
             control=self._control,
             raw_stdout=raw_stdout,
+            left_behind=tuple(self._left_behind),
             started_at=self._started_at,
             finished_at=datetime.now(UTC),
             duration_ms=round((ended - self._started) * 1000),
         )
 
+    def _start(self) -> None:
+        program = self._program
+        try:
+            self._launcher.run(
+                argv=program.argv,
+                env=program.whole_env(),
+                folder=program.working_dir,
+                ends=self._pipes.theirs,
+                numbers=program.numbers(),
+                limits=program.limits,
+                dumpable=program.dumpable,
+            )
+        except StartError:
+            self._lost()
+            raise
+        finally:
+            self._pipes.handed_over()
+
     def _watch(self) -> None:
         for name, descriptor in self._pipes.ends.items():
             self._register(descriptor, name, select.POLLIN if name in _OUTPUTS else select.POLLOUT)
-        if hasattr(os, "pidfd_open"):
-            descriptor = os.pidfd_open(self._pid)
-            self._pipes.ends["exit"] = descriptor
-            self._register(descriptor, "exit", select.POLLIN)
+        self._register(self._launcher.fileno(), "launcher", select.POLLIN)
         if self._supervision.cancellation is not None:
             self._register(self._supervision.cancellation.fileno(), "cancel", select.POLLIN)
 
@@ -136,29 +170,28 @@ class _Run:
         self._poll.register(descriptor, events)
 
     def _until_exit(self) -> None:
+        deadline = None if self._timeout is None else self._started + self._timeout
         while not self._exited:
-            due = self._ending.kill_at or (None if self._timed_out or self._cancelled else self._deadline)
-            if "exit" not in self._pipes.ends:
-                due = min(due or float("inf"), time.monotonic() + _POLL_SECONDS)
-            self._turn(due)
-            self._exited = self._exited or ("exit" not in self._pipes.ends and self._has_exited())
-            if self._exited:
-                return
+            self._turn(self._ending.due if self._ending.begun else deadline)
             self._ending.escalate_if_due()
-            if self._deadline is not None and time.monotonic() >= self._deadline and not self._cancelled:
+            if deadline is not None and time.monotonic() >= deadline:
                 self._end(timed_out=True)
 
     def _until_drained(self) -> None:
-        drained = time.monotonic() + _DRAIN_SECONDS
-        if self._ending.kill_at is not None:
-            self._wait_for_group(self._ending.kill_at)
-        while any(name in self._pipes.ends for name in _OUTPUTS) and time.monotonic() < drained:
-            self._turn(drained)
+        """Leave what the child had started the rest of the grace, or a moment; its output ends with it."""
+        due = self._ending.due or time.monotonic() + _DRAIN_SECONDS
+        while not self._over and time.monotonic() < due:
+            if not self._ending.begun and not any(name in self._pipes.ends for name in _OUTPUTS):
+                return
+            self._turn(due)
 
-    def _wait_for_group(self, kill_at: float) -> None:
-        """Leave the rest of the grace to what the child had started: it got the SIGTERM, too."""
-        while time.monotonic() < kill_at and living_members(self._pid):
-            self._turn(min(kill_at, time.monotonic() + _POLL_SECONDS))
+    def _until_over(self) -> None:
+        """Kill what is left."""
+        if not self._over:
+            self._ending.kill()
+        while not self._over:
+            self._turn(self._ending.due)
+            self._ending.escalate_if_due()
 
     def _end(self, *, timed_out: bool = False, cancelled: bool = False) -> None:
         if not (self._timed_out or self._cancelled):
@@ -170,17 +203,50 @@ class _Run:
         # Never longer than an hour at once: poll's milliseconds are a C int, which ends after 24 days.
         wait = None if due is None else min(max(0.0, due - time.monotonic()), _LONGEST_WAIT) * 1000
         for descriptor, _ in self._poll.poll(wait):
-            name = self._names[descriptor]
+            name = self._names.get(descriptor)
             if name in _OUTPUTS:
                 self._receive(name)
-            elif name == "exit":
-                self._exited = True
-                self._forget("exit")
+            elif name == "launcher":
+                self._hear()
             elif name == "cancel":
                 self._poll.unregister(descriptor)
                 self._end(cancelled=True)
-            else:
+            elif name is not None:
                 self._send(name)
+
+    def _hear(self) -> None:
+        """Take what the launcher has said. It runs as the action's user: words out of place are ignored."""
+        try:
+            lines = self._launcher.read()
+        except BlockingIOError:
+            return
+        if lines is None:
+            self._lost()
+            return
+        for said in lines:
+            if said.word == "exited" and not self._exited:
+                self._exited = True
+                self._status = _return_code(said.number)
+                self._over = said.rest == "-"
+            elif said.word == "gone":
+                self._exited = self._over = True
+                self._left_behind = said.left_behind()
+            elif said.word == "failed" and not self._exited:
+                self._exited = self._over = True
+                self._problem = self._start_problem(said)
+        if self._over and not self._left_behind:
+            self._launcher.finished()
+
+    def _lost(self) -> None:
+        """Take over from a launcher that has ended: what was below it has fallen to us."""
+        self._exited = self._over = True
+        self._left_behind = self._launcher.take_over()
+
+    def _start_problem(self, said: Said) -> StartError:
+        what = self._program.argv[0] if self._program.argv else "a fork"
+        where = self._program.working_dir or self._launcher.folder
+        why = os.strerror(said.number) if said.number else f"the launcher can't fork ({said.rest})"
+        return StartError(f"{what} could not be started in {where}: {why}")
 
     def _receive(self, name: str) -> bool:
         """Read once; give whether there may be more."""
@@ -220,14 +286,14 @@ class _Run:
 
     def _read_rest(self) -> None:
         for name in _OUTPUTS:
-            # Bounded: a descendant that left the group may still be writing, without end.
+            # Bounded: what could not be killed may still be writing, without end.
             for _ in range(64):
                 if name not in self._pipes.ends or not self._receive(name):
                     break
 
-    def _has_exited(self) -> bool:
-        """Look without reaping, where the platform can."""
-        if hasattr(os, "waitid"):
-            with contextlib.suppress(ChildProcessError):
-                return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        return self._pipes.process.poll() is not None
+
+def _return_code(status: int) -> int | None:
+    try:
+        return os.waitstatus_to_exitcode(status)
+    except ValueError:
+        return None

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import secrets
-import shutil
 import signal
-import tempfile
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from attune_tasks.context import ExecutionContext
 from attune_tasks.errors import StartError
 from attune_tasks.ids import new_execution_id
-from attune_tasks.process import MAX_DEPTH, Outcome, Program, Supervision, fault_of, run_program
+from attune_tasks.process import (
+    CONTROL_NUMBER,
+    MAX_DEPTH,
+    Launcher,
+    Launchers,
+    LauncherSpec,
+    Outcome,
+    Program,
+    Supervision,
+    fault_of,
+    run_program,
+)
 from attune_tasks.result import ExecutionResult, Status
-from attune_tasks.runtimes.environment import child_environment
+from attune_tasks.runtimes.environment import child_environment, worker_locale
 from attune_tasks.runtimes.parameters import format_parameters
 from attune_tasks.wire import encode_secrets
 
-__all__ = ["Runtime", "run"]
+__all__ = ["CHILD", "Runtime", "run"]
 
-logger = logging.getLogger("attune_tasks.runtimes")
-
+CHILD: Final = Path(__file__).parent / "_child"
+"""Where the children's side of the built-in runtimes is."""
+_LOST: Final = (
+    "the launcher that had started the action was ended, by the action itself or from outside; so was all below it"
+)
 _FAULTS: Final = {
     "result_too_large": "the result is larger than 1 MiB: print it or store it",
     "result_too_deep": f"the result is nested more than {MAX_DEPTH} levels deep",
@@ -54,36 +65,70 @@ def run(  # noqa: PLR0913 - the optional ones are named
     wrapper_input: bytes | None = None,
     secrets_line: bytes | None = None,
     start_in_c_locale: bool = False,
+    control_number: int = CONTROL_NUMBER,
+    interpreter: str | None = None,
 ) -> ExecutionResult:
     """Run `argv` as the child of an execution: secrets' line on its standard input, minimal environment, own session.
 
-    This is all that most runtimes need. `argv` must hold nothing of the context but the program's path.
-    `parameters_in_env` sets ``ATTUNE_ACTION_<NAME>``; `wrapper_input` is written to the pipe ``ATTUNE_PARAMS_FD``;
-    `secrets_line` is the encoded line where the caller has made it already; `start_in_c_locale` sets ``LC_ALL=C``, and
-    ``ATTUNE_LC_ALL`` to what it would have been, for the wrapper to set back. Output is masked only where `supervision`
-    brings a filter: the executor's does.
+    This is all that most runtimes need. `argv` begins with a program's absolute path, and must hold nothing of the
+    context but the script's path. `parameters_in_env` sets ``ATTUNE_ACTION_<NAME>``; `wrapper_input` is written to the
+    pipe ``ATTUNE_PARAMS_FD``; `secrets_line` is the encoded line where the caller has made it already;
+    `start_in_c_locale` sets ``LC_ALL=C``, and ``ATTUNE_LC_ALL`` to what it would have been, for the wrapper to set
+    back; `control_number` is the descriptor ``ATTUNE_CONTROL_FD``. With `interpreter`, the Python of the action,
+    the child is a fork of a launcher of that interpreter wherever one can be had. Output is masked only where
+    `supervision` brings a filter: the executor's does.
     """
     stdin = secrets_line or encode_secrets(context.secrets)
     by_stdin = context.parameter_delivery == "stdin"
     if by_stdin:
         stdin += format_parameters(context.parameters, context.parameter_format)
     in_env = context.parameters if parameters_in_env and not by_stdin else {}
-    folder = _private_folder()
-    try:
-        env = child_environment(context, in_env, folder)
+    supervision = supervision or Supervision()
+    confinement = context.confinement
+    with _launcher(context, supervision, interpreter) as launcher:
+        env = child_environment(context, in_env, launcher.folder)
         if start_in_c_locale:
             env |= {"ATTUNE_LC_ALL": env["LC_ALL"], "LC_ALL": "C"} if "LC_ALL" in env else {"LC_ALL": "C"}
+        forked = interpreter is not None and confinement.isolation == "fork" and launcher.unforkable is None
         program = Program(
-            argv=argv,
+            argv=None if forked else argv,
             env=env,
-            working_dir=Path(context.working_dir) if context.working_dir else folder,
             stdin=stdin,
             wrapper_input=wrapper_input,
+            working_dir=str(context.working_dir) if context.working_dir else None,
+            control_number=control_number,
+            limits=confinement.limits.by_resource(),
+            dumpable=confinement.dumpable,
         )
-        outcome = run_program(program, supervision or Supervision(), context.timeout)
-    finally:
-        _remove(folder)
+        name = f"execution {context.execution_id} of {context.action_ref}"
+        outcome = run_program(launcher, program, supervision, context.timeout, name)
     return _result(context, outcome)
+
+
+@contextmanager
+def _launcher(context: ExecutionContext, supervision: Supervision, interpreter: str | None) -> Iterator[Launcher]:
+    """Give a launcher for an execution: one of the operator's, else one of its own."""
+    confinement = context.confinement
+    spec = LauncherSpec(
+        name=context.action_ref.partition(".")[0],
+        interpreter=interpreter or sys.executable,
+        pack=str(context.pack_path or ""),
+        content=context.pack_content,
+        entry=str(CHILD / "attune_child.py"),
+        preload=confinement.preload,
+        library=str(Path(context.pack_path) / "lib") if context.pack_path else None,
+        run_as=confinement.run_as,
+        locale=worker_locale(),
+    )
+    own = Launchers() if supervision.launchers is None else None
+    try:
+        with (own or supervision.launchers or Launchers()).launcher(
+            spec, single_use=confinement.single_use
+        ) as launcher:
+            yield launcher
+    finally:
+        if own is not None:
+            own.close()
 
 
 def inline_context(
@@ -109,33 +154,9 @@ def script_of(context: ExecutionContext) -> Path:
     return path
 
 
-def _private_folder() -> Path:
-    """Make a new folder for one execution, as mkdtemp does: its time counts in every start."""
-    folder = Path(tempfile.gettempdir(), f"attune-{secrets.token_hex(8)}")
-    folder.mkdir(mode=0o700)
-    return folder
-
-
-def _remove(folder: Path) -> None:
-    try:
-        folder.rmdir()  # nearly always empty, and this is a fifth of rmtree's cost
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        return
-    if folder.exists():  # folders without write permission, as Go's module cache has them
-        for parent, names, _ in os.walk(folder):
-            for name in names:
-                path = Path(parent, name)
-                if not path.is_symlink():
-                    path.chmod(0o700)
-        shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        logger.warning("the private folder %s could not be removed", folder)
-
-
 def _result(context: ExecutionContext, outcome: Outcome) -> ExecutionResult:
     value = outcome.control.result
+    code = outcome.return_code
     status, error = _judge(outcome)
     if status == "succeeded" and not outcome.control.has_result:
         if outcome.control.result_fault is not None:
@@ -147,10 +168,11 @@ def _result(context: ExecutionContext, outcome: Outcome) -> ExecutionResult:
         execution_id=context.execution_id,
         action_ref=context.action_ref,
         status=status,
-        exit_code=outcome.return_code if outcome.return_code >= 0 else None,
-        signal=_signal_name(-outcome.return_code) if outcome.return_code < 0 else None,
+        exit_code=code if code is not None and code >= 0 else None,
+        signal=_signal_name(-code) if code is not None and code < 0 else None,
         error=error,
         duration_ms=outcome.duration_ms,
+        left_behind=outcome.left_behind,
         started_at=outcome.started_at,
         finished_at=outcome.finished_at,
         stdout_truncated=outcome.stdout_truncated,
@@ -161,11 +183,15 @@ def _result(context: ExecutionContext, outcome: Outcome) -> ExecutionResult:
     )
 
 
-def _judge(outcome: Outcome) -> tuple[Status, Mapping[str, str] | None]:
+def _judge(  # noqa: PLR0911 - a line for each way to end
+    outcome: Outcome,
+) -> tuple[Status, Mapping[str, str] | None]:
     if outcome.timed_out:
         return "timed_out", {"type": "timed_out", "message": "the action ran longer than its timeout and was ended"}
     if outcome.cancelled:
         return "cancelled", {"type": "cancelled", "message": "the execution was cancelled"}
+    if outcome.return_code is None:
+        return "error", {"type": "launcher_lost", "message": _LOST}
     if outcome.return_code == 0 and outcome.control.error is None:
         return "succeeded", None
     if outcome.control.error is not None:

@@ -14,7 +14,7 @@ from attune_tasks.runtimes.parameters import variable_text
 from attune_tasks.wire import WIRE_VERSION
 from attune_tasks.wire_names import parameter_variable
 
-__all__ = ["child_environment"]
+__all__ = ["child_environment", "worker_locale"]
 
 # locale(7): the categories that a program may be told by the environment
 _FROM_WORKER: Final = frozenset(
@@ -41,7 +41,7 @@ def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], 
     return {
         "PATH": DEFAULT_PATH,
         "HOME": _home(),
-        **{name: os.environ[name] for name in _FROM_WORKER.intersection(os.environ)},
+        **{name: value for name in _FROM_WORKER if (value := os.environ.get(name)) is not None},
         "TMPDIR": str(temp_folder),
         **context.env,
         "ATTUNE_EXEC_ID": str(context.execution_id),
@@ -49,6 +49,11 @@ def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], 
         "ATTUNE_WIRE": WIRE_VERSION,
         **variables,
     }
+
+
+def worker_locale() -> tuple[tuple[str, str], ...]:
+    """Give those variables of the worker, by name, which say what characters bytes are."""
+    return tuple((name, os.environ[name]) for name in ("LANG", "LC_ALL", "LC_CTYPE") if name in os.environ)
 
 
 def _check_sizes(texts: Mapping[str, str], kind: str, way_out: str) -> None:

@@ -11,16 +11,10 @@ from attune_tasks.errors import StartError
 from attune_tasks.process import Supervision
 from attune_tasks.result import ExecutionResult
 from attune_tasks.runtimes.base import run, script_of
-from attune_tasks.runtimes.python import version_line
-from attune_tasks.runtimes.shell import find_bash
 
 __all__ = ["ExecutableRuntime"]
 
-# subprocess can pass a descriptor on only under its own number, and the wire says 3: bash moves it there.
-_MOVE_CONTROL: Final = (
-    'if [[ $ATTUNE_CONTROL_FD != 3 ]]; then exec 3>&"$ATTUNE_CONTROL_FD" {ATTUNE_CONTROL_FD}>&-; fi;'
-    ' ATTUNE_CONTROL_FD=3; unset OLDPWD SHLVL; exec -- "$0"'
-)
+_CONTROL: Final = 3  # as the wire says
 _MAGIC: Final = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")  # script; ELF; Mach-O, thin and fat
 
 
@@ -29,22 +23,15 @@ class ExecutableRuntime:
 
     name = "executable"
 
-    def __init__(self, bash: str = "bash") -> None:
-        """Use `bash` for the start, a path or a name on PATH."""
-        self._bash = bash
-
     def execute(self, context: ExecutionContext, supervision: Supervision | None = None) -> ExecutionResult:
         """Run the program of `context`; raise StartError where it is not executable."""
         path = script_of(context)
         _check(path)
-        bash = find_bash(self.name, self._bash)
-        return run(context, [bash, "--noprofile", "--norc", "-c", _MOVE_CONTROL, str(path)], supervision)
+        return run(context, [str(path)], supervision, control_number=_CONTROL)
 
     def describe(self) -> str:
-        """Give the shell that starts programs."""
-        return "any program with a shebang or ELF, started by " + version_line(
-            self.name, [find_bash(self.name, self._bash), "--version"]
-        )
+        """Say what it runs."""
+        return "any program with a shebang or ELF"
 
 
 def _check(path: Path) -> None:

@@ -13,17 +13,16 @@ from attune_tasks.context import ExecutionContext
 from attune_tasks.errors import RuntimeUnavailableError
 from attune_tasks.process import Supervision
 from attune_tasks.result import ExecutionResult
-from attune_tasks.runtimes.base import inline_context, run, script_of
+from attune_tasks.runtimes.base import CHILD, inline_context, run, script_of
 from attune_tasks.wire import encode_secrets
 
 __all__ = ["PythonRuntime"]
 
-_CHILD: Final = Path(__file__).parent / "_child"
-_START: Final = str(_CHILD / "python_start.py")
+_START: Final = str(CHILD / "python_start.py")
 
 
 class PythonRuntime:
-    """Runs Python in a fresh, isolated interpreter (``python -I``)."""
+    """Runs Python in a fork of the pack's launcher, or in a fresh interpreter; both are isolated (``python -I``)."""
 
     name = "python"
 
@@ -33,7 +32,7 @@ class PythonRuntime:
 
     def generate_wrapper_script(self, context: ExecutionContext) -> str:  # noqa: ARG002 - the public name; see below
         """Give the text of the program which runs an action. It holds nothing of `context`: that comes by pipes."""
-        return (_CHILD / "attune_child.py").read_text()
+        return (CHILD / "attune_child.py").read_text()
 
     def execute(self, context: ExecutionContext, supervision: Supervision | None = None) -> ExecutionResult:
         """Run the script or the inline code of `context`."""
@@ -55,6 +54,7 @@ class PythonRuntime:
             parameters_in_env=False,
             wrapper_input=json.dumps(told).encode() + b"\n",
             secrets_line=line,
+            interpreter=self._interpreter,
         )
 
     def execute_python_code(

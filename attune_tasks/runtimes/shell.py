@@ -5,22 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from attune_tasks.context import ExecutionContext
 from attune_tasks.errors import RuntimeUnavailableError
 from attune_tasks.process import Supervision
 from attune_tasks.result import ExecutionResult
-from attune_tasks.runtimes.base import inline_context, run, script_of
+from attune_tasks.runtimes.base import CHILD, inline_context, run, script_of
 from attune_tasks.runtimes.python import version_line
 from attune_tasks.wire import encode_secrets
 
 __all__ = ["ShellRuntime", "find_bash"]
 
-_WRAPPER: Final = Path(__file__).parent / "_child" / "shell_wrapper.bash"
+_WRAPPER: Final = CHILD / "shell_wrapper.bash"
 _SOURCE: Final = '. "$1"'
-_CLOSE_CODE: Final = "exec {_ATTUNE_CODE}<&-;"  # on the first line of inline code, so that its line numbers stay
+_CLOSE_CODE: Final = "exec 201<&-;"  # on the first line of inline code, so that its line numbers stay
 
 
 class ShellRuntime:

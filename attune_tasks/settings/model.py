@@ -8,12 +8,15 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from attune_tasks.confinement import Isolation
 from attune_tasks.context import DEFAULT_PATH
 from attune_tasks.settings.masking import mask_setting
 
 __all__ = [
     "EnvironmentSettings",
     "FileProviderSettings",
+    "LaunchersSettings",
+    "LimitsSettings",
     "OutputSettings",
     "ResultSettings",
     "SecretsSettings",
@@ -131,6 +134,31 @@ class EnvironmentSettings(_Group):
     path: str = Field(DEFAULT_PATH, description="PATH of the children.")
 
 
+class LaunchersSettings(_Group):
+    """The launchers, which start the children."""
+
+    per_slot: Annotated[int, Field(ge=1), BeforeValidator(_refuse_bool)] = Field(
+        4, description="Launchers kept ready for each slot; the least recently used of more is ended."
+    )
+    renew_after: Annotated[int, Field(ge=1), BeforeValidator(_refuse_bool)] = Field(
+        500, description="Executions, after which a launcher is replaced."
+    )
+    undumpable: bool = Field(
+        default=True,
+        description="Whether worker, launchers and forked actions are closed to other processes of the same user.",
+    )
+
+
+class LimitsSettings(_Group):
+    """Bounds for each child, by setrlimit; an action's metadata may set lower ones."""
+
+    memory: Annotated[int, Field(ge=1)] | None = Field(None, description="Bytes of address space.")
+    cpu_seconds: Annotated[int, Field(ge=1)] | None = Field(None, description="Seconds of processor time.")
+    file_size: Annotated[int, Field(ge=1)] | None = Field(None, description="Bytes of a file that is written.")
+    processes: Annotated[int, Field(ge=1)] | None = Field(None, description="Processes of the user, in all.")
+    open_files: Annotated[int, Field(ge=1)] | None = Field(None, description="Open files of a process.")
+
+
 class Settings(_Group):
     """Everything that can be set, frozen. See :func:`attune_tasks.settings.load_settings` for where it comes from."""
 
@@ -145,5 +173,14 @@ class Settings(_Group):
     secrets: SecretsSettings = Field(SecretsSettings(), description="Where secrets come from.")
     output: OutputSettings = Field(OutputSettings(), description="What is kept of a child's output.")
     result: ResultSettings = Field(ResultSettings(), description="What goes into the Celery result.")
+    isolation: Isolation = Field(
+        "fork", description="fork: Python actions are forks of their pack's launcher; exec: a fresh interpreter each."
+    )
+    run_as: Name | None = Field(None, description="User that actions run as; none: the worker's own.")
+    run_as_allow: tuple[Name, ...] = Field(
+        (), description="Users that metadata may name besides, where run_as is set; where it is not, any."
+    )
+    limits: LimitsSettings = Field(LimitsSettings(), description="Bounds for each child.")
+    launchers: LaunchersSettings = Field(LaunchersSettings(), description="The launchers, which start the children.")
     runtimes: dict[str, dict[str, Any]] = Field({}, description="Options of runtimes, by runtime.")
     environment: EnvironmentSettings = Field(EnvironmentSettings(), description="The children's environment.")

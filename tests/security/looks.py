@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from attune_tasks.result import ExecutionResult
-from tests.runs import run_script
+from tests.runs import language, run_script
 
 __all__ = ["Running", "environ_of", "ps_output", "running_action"]
 
@@ -28,9 +28,10 @@ def run(params):
     os.rename("pid.new", "pid")
     while not os.path.exists("go"):
         time.sleep(0.01)
+    seen = open(f"/proc/{child.pid}/environ").read()  # its own is that of its launcher, where it was forked
     child.kill()
     child.wait()
-    print(open("/proc/self/environ").read())
+    print(seen, open("/proc/self/environ").read())
     return used
 """,
     "shell": """
@@ -74,7 +75,7 @@ def running_action(runtime: str, folder: Path, secrets: dict[str, str], **contex
     results: list[ExecutionResult] = []
 
     def work() -> None:
-        results.append(run_script(runtime, folder, _SCRIPTS[runtime], secrets, working_dir=folder, **context))
+        results.append(run_script(runtime, folder, _SCRIPTS[language(runtime)], secrets, working_dir=folder, **context))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -34,7 +34,8 @@ def test_secrets_not_in_process_environ(runtime: str, tmp_path: Path, value: str
 def test_a_secret_planted_in_the_environ_is_caught(runtime: str, tmp_path: Path, value: str) -> None:
     with running_action(runtime, tmp_path, {}, env={"SECRET_API_KEY": value}) as action:
         seen = [environ_of([pid]) for pid in action.pids]
-    assert all(value in text for text in seen), "in the action and in its child"
+    # A forked action shows the environment of its launcher, which is empty; what it starts shows its own.
+    assert [value in text for text in seen] == [runtime != "python", True], "in the action and in its child"
     assert action.result is not None
     assert value in action.result.stdout
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from attune_tasks._celery.worker import let_actions_be_interrupted, prepare_worker, report_start
+from attune_tasks._celery.worker import prepare_worker, report_start
 from attune_tasks.tasks import run_action
 from tests.integration.packs import write_packs
 
@@ -74,21 +73,6 @@ def test_a_secret_in_a_variable_is_warned_about(
     report_start(sender(write_packs(tmp_path)))
     assert "ATTUNE_TASKS_BROKER_URL holds a secret" in caplog.text
     assert "hunter2" not in caplog.text
-
-
-def test_an_ignored_interrupt_is_handled_before_a_task_and_a_handled_one_left_alone() -> None:
-    previous = signal.getsignal(signal.SIGINT)
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        let_actions_be_interrupted()
-        handler = signal.getsignal(signal.SIGINT)
-        assert callable(handler)
-        signal.raise_signal(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        let_actions_be_interrupted()
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def test_the_task_is_acknowledged_early_and_its_failures_are_expected() -> None:

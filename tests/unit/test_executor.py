@@ -309,7 +309,7 @@ def test_a_context_and_a_program_show_no_secret_of_legacy_env(shop: Project, mon
         shown.append(repr(program))
         raise StartError
 
-    monkeypatch.setattr(supervisor, "start", look)
+    monkeypatch.setattr(supervisor, "Pipes", look)
     executor.execute(ExecutionRequest(1, "shop.old"))
     assert "argv" in shown[0]
     assert KEY not in shown[0]

@@ -6,7 +6,6 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from attune_tasks.context import ExecutionContext
 from attune_tasks.errors import InvalidSecretError, StartError
 from attune_tasks.process import Cancellation, Supervision
 from attune_tasks.runtimes import ExecutableRuntime
-from tests.runs import RUNTIMES, run_script
+from tests.runs import RUNTIMES, language, run_script
 from tests.vectors import CARRIED, REFUSED, expected_line
+from tests.waiting import wait_until
 
 BIG = {"big": "x" * (1 << 20)}
 MIB_OUT = {
@@ -42,13 +42,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.01)
 
 
 def test_an_executable_reads_the_line_itself_and_says_its_result_on_descriptor_3(tmp_path: Path) -> None:
@@ -85,7 +78,7 @@ def test_a_compiled_program_runs_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_child_that_fills_its_outputs_before_it_reads_a_line_of_a_mebibyte(tmp_path: Path, runtime: str) -> None:
-    result = run_script(runtime, tmp_path, MIB_OUT[runtime], BIG)
+    result = run_script(runtime, tmp_path, MIB_OUT[language(runtime)], BIG)
     assert (result.status, len(result.stdout), len(result.stderr)) == ("succeeded", 1 << 20, 1 << 20), result.error
     assert not result.stdout_truncated
 
@@ -115,7 +108,7 @@ def test_a_child_that_reads_slowly_gets_every_byte(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_deadline_ends_the_child_and_keeps_what_was_printed(tmp_path: Path, runtime: str) -> None:
-    result = run_script(runtime, tmp_path, SLEEP[runtime], timeout=0.5, supervision=Supervision(grace=20))
+    result = run_script(runtime, tmp_path, SLEEP[language(runtime)], timeout=0.5, supervision=Supervision(grace=20))
     assert (result.status, result.stdout, result.signal) == ("timed_out", "begun\n", "SIGTERM")
     assert result.error is not None
     assert result.error["type"] == "timed_out"
@@ -124,7 +117,7 @@ def test_the_deadline_ends_the_child_and_keeps_what_was_printed(tmp_path: Path, 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_child_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path, runtime: str) -> None:
-    result = run_script(runtime, tmp_path, STUBBORN[runtime], timeout=0.5, supervision=Supervision(grace=0.3))
+    result = run_script(runtime, tmp_path, STUBBORN[language(runtime)], timeout=0.5, supervision=Supervision(grace=0.3))
     assert (result.status, result.stdout) == ("timed_out", "begun\n")
     assert 800 <= result.duration_ms < 10_000
     assert result.signal == "SIGKILL" or runtime != "python"
@@ -158,14 +151,14 @@ def test_what_a_child_leaves_in_its_group_is_ended_with_it(tmp_path: Path) -> No
     text = "sleep 600 >/dev/null 2>&1 &\necho $!\n"
     result = run_script("shell", tmp_path, text)
     assert result.status == "succeeded"
-    wait_until(lambda: not alive(int(result.stdout)))
+    wait_until(lambda: not alive(int(result.stdout)), "the end of what it had left")
 
 
 def test_a_grandchild_that_holds_the_pipes_open_does_not_hold_the_execution(tmp_path: Path) -> None:
     started = time.monotonic()
     result = run_script("shell", tmp_path, "sleep 600 &\necho $!\n", timeout=60)
     assert (result.status, time.monotonic() - started < 10) == ("succeeded", True)
-    wait_until(lambda: not alive(int(result.stdout)))
+    wait_until(lambda: not alive(int(result.stdout)), "the end of what it had left")
 
 
 def test_output_that_passes_through_a_process_substitution_is_not_lost(tmp_path: Path) -> None:
@@ -178,7 +171,12 @@ def test_a_cancellation_ends_the_child(tmp_path: Path, runtime: str) -> None:
     cancellation = Cancellation()
     timer = threading.Timer(0.4, cancellation.cancel)
     timer.start()
-    result = run_script(runtime, tmp_path, SLEEP[runtime], supervision=Supervision(grace=20, cancellation=cancellation))
+    result = run_script(
+        runtime,
+        tmp_path,
+        SLEEP[language(runtime)],
+        supervision=Supervision(grace=20, cancellation=cancellation),
+    )
     timer.join()
     cancellation.close()
     assert (result.status, result.stdout, result.error and result.error["type"]) == (
@@ -255,17 +253,16 @@ def test_several_threads_run_children_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "mode", "said"),
-    [("echo", 0o755, "shebang"), ("#!/bin/sh\n", 0o644, "chmod \\+x"), ("#!/no/such/interpreter\n", 0o755, "")],
+    [
+        ("echo", 0o755, "shebang"),
+        ("#!/bin/sh\n", 0o644, "chmod \\+x"),
+        ("#!/no/such/interpreter\n", 0o755, "program could not be started in .*: No such file"),
+    ],
 )
 def test_a_file_that_is_no_program_is_told(tmp_path: Path, content: str, mode: int, said: str) -> None:
     path = tmp_path / "program"
     path.write_text(content)
     path.chmod(mode)
     context = ExecutionContext(1, "a.b", code_path=path)
-    if said:
-        with pytest.raises(StartError, match=said):
-            ExecutableRuntime().execute(context)
-    else:
-        result = ExecutableRuntime().execute(context)
-        assert (result.status, result.exit_code) == ("failed", 127)
-        assert str(path) in result.stderr
+    with pytest.raises(StartError, match=said):
+        ExecutableRuntime().execute(context)

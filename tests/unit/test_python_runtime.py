@@ -18,21 +18,40 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attune_tasks
+from attune_tasks.confinement import Confinement
 from attune_tasks.context import ExecutionContext
 from attune_tasks.errors import InvalidSecretError, StartError
 from attune_tasks.process import Supervision
 from attune_tasks.result import ExecutionResult
 from attune_tasks.runtimes import PythonRuntime
 from attune_tasks.wire import NAME_PATTERN
-from tests.runs import run_script
+from tests.runs import LAUNCHERS, run_script
 from tests.unit.test_wire import VALUES
 from tests.vectors import CARRIED, REFUSED
+from tests.waiting import wait_until
 
 GIVE_ALL = "def run(params):\n    return {name: get_secret(name) for name in params['names']}\n"
 
 
+_current = {"isolation": "fork"}
+
+
+@pytest.fixture(autouse=True, scope="module", params=["fork", "exec"])
+def isolation(request: pytest.FixtureRequest) -> str:
+    """Have every test here run for both kinds of isolation: they must behave alike."""
+    _current["isolation"] = request.param
+    return str(request.param)
+
+
 def run(folder: Path, text: str, secrets: dict[str, str] | None = None, **context: Any) -> ExecutionResult:
-    return run_script("python", folder, textwrap.dedent(text), secrets, **context)
+    runtime = "python" if _current["isolation"] == "fork" else "python-exec"
+    return run_script(runtime, folder, textwrap.dedent(text), secrets, **context)
+
+
+def run_code(code: str, secrets: dict[str, str], **context: Any) -> ExecutionResult:
+    confinement = Confinement(isolation="exec" if _current["isolation"] == "exec" else "fork")
+    inline = ExecutionContext(1, "inline.python", code=code, secrets=secrets, confinement=confinement, **context)
+    return PythonRuntime().execute(inline, Supervision(launchers=LAUNCHERS))
 
 
 @pytest.mark.parametrize("vector", CARRIED, ids=lambda vector: vector["name"])
@@ -56,7 +75,7 @@ def test_any_secret_comes_through_byte_for_byte(secrets: dict[str, str]) -> None
         "for name in sorted(_attune_secrets):\n"
         "    print(name, get_secret(name).encode().hex(), flush=True)\n"
     )
-    result = PythonRuntime().execute_python_code(code, secrets)
+    result = run_code(code, secrets)
     assert result.stdout.splitlines() == [f"{name} {secrets[name].encode().hex()}" for name in sorted(secrets)]
     assert result.status == "succeeded"
 
@@ -288,7 +307,7 @@ def test_signals_are_as_a_plain_interpreter_has_them(tmp_path: Path) -> None:
     code = (
         "import signal, sys, pathlib\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from tests.runs import run_script\n"
+        "from tests.runs import LAUNCHERS, run_script\n"
         "for number in (1, 2, 3, 15):\n"
         "    signal.signal(number, signal.SIG_IGN)\n"
         "text = 'import signal\\ndef run(params): return [str(signal.getsignal(n)) for n in (2, 13, 1, 3, 15)]'\n"
@@ -367,10 +386,10 @@ def test_folders_without_write_permission_are_removed_too(tmp_path: Path) -> Non
         "sys.path.insert(0, sys.argv[1])\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "from pathlib import Path\n"
-        "from attune_tasks.runtimes.base import _remove\n"
+        "from attune_tasks.process._launcher.attune_folder import remove_folder\n"
         "folder = Path(sys.argv[2]); (folder / 'd/e').mkdir(parents=True); (folder / 'd/e/f').touch()\n"
         "(folder / 'link').symlink_to('/etc'); (folder / 'd/e').chmod(0o500); (folder / 'd').chmod(0)\n"
-        "_remove(folder)\n"
+        "assert remove_folder(str(folder))\n"
     )
     with tempfile.TemporaryDirectory(dir="/tmp") as parent:
         Path(parent).chmod(0o777)
@@ -427,7 +446,7 @@ def test_temporary_files_are_in_a_private_folder_that_is_removed(tmp_path: Path)
     folder, name, mode, umask = result.result
     assert name.startswith(folder + os.sep)
     assert (mode, umask) == ("0o700", "0o77")
-    assert not Path(folder).exists()
+    wait_until(lambda: not Path(folder).exists(), "the launcher removes the folder when it has told the end")
 
 
 def test_only_the_end_of_the_output_is_kept(tmp_path: Path) -> None:

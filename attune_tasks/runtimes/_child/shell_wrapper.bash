@@ -74,18 +74,13 @@ set_result() {
     builtin printf '{"type":"result","value":%s}\n' "${1//$'\n'/ }" >&200
 }
 
-# The control channel goes to 200, and leaves those free which scripts use: `exec 3>&1`, `exec 10>lock`.
-if [[ $ATTUNE_CONTROL_FD != 200 ]]; then
-    exec 200>&"$ATTUNE_CONTROL_FD" {ATTUNE_CONTROL_FD}>&-
-fi
-unset ATTUNE_CONTROL_FD
+unset ATTUNE_CONTROL_FD # it is 200, where no script wants its own: `exec 3>&1`, `exec 10>lock`
 
 set --
 set -e
 if [[ -v ATTUNE_PARAMS_FD ]]; then
-    exec {_ATTUNE_CODE}<&"$ATTUNE_PARAMS_FD" {ATTUNE_PARAMS_FD}<&-
     unset ATTUNE_PARAMS_FD
-    . "/dev/fd/$_ATTUNE_CODE" # its first command closes that descriptor
+    . /dev/fd/201 # its first command closes that descriptor
 else
     . "$0"
 fi

@@ -1,0 +1,368 @@
+"""The launcher: starts the children of one pack for one slot, one at a time, and takes down all that is below it.
+
+The worker starts it by its path, with an empty environment, and talks to it over a socket. It holds no secret: the
+ends of a child's pipes come over that socket, and what goes through them it never reads. It has one thread, and loads
+nothing but the stdlib's C modules, so that it is small and a fork of it is quick.
+
+From the worker come messages: four bytes of length, then a dictionary by marshal, with descriptors beside it. Back go
+lines of text: the worker does not trust this process, which runs as the action's user.
+"""
+
+import gc
+import marshal
+import os
+import select
+import sys
+
+import _signal
+import _socket
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, _HERE)
+import attune_folder
+import attune_tree
+
+del sys.path[0]
+
+_NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
+_FATAL = ("HUP", "INT", "QUIT", "USR1", "USR2", "PIPE", "ALRM", "TERM", "VTALRM", "PROF", "XCPU", "XFSZ", "IO", "SYS")
+_SIGNALS = [getattr(_signal, "SIG" + name) for name in _FATAL if hasattr(_signal, "SIG" + name)]
+_KILL_SECONDS = 10.0
+_CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+class Launcher:
+    """One launcher's state."""
+
+    def __init__(self, descriptor):
+        self.socket = _socket.socket(fileno=descriptor)
+        self.buffer = b""
+        self.received = []
+        self.guardians = []
+        self.folders = None
+        self.count = 0
+        self.folder = None
+        self.child = self.status = None
+        self.wake, wake_writer = os.pipe()
+        for end in (self.wake, wake_writer):
+            os.set_blocking(end, False)
+        self.wake_writer = wake_writer
+        self.ours = [descriptor, self.wake, wake_writer]
+        self.poll = select.poll()
+        for end in (descriptor, self.wake):
+            self.poll.register(end, select.POLLIN)
+
+    def prepare(self, hello):
+        """Take what the worker says once: who to die with, where to make folders, what to load."""
+        for guardian in self.received:
+            self.poll.register(guardian, select.POLLIN)
+        self.guardians = self.received
+        self.ours += self.guardians
+        self.received = []
+        self.folders = hello["folders"]
+        trouble = _preload(hello["entry"], hello["preload"], hello["library"])
+        if hello["entry"]:
+            sys.modules[hello["module"]].prepare(hello["locale"])
+        # After the preload, which may have set its own.
+        _signal.set_wakeup_fd(self.wake_writer, warn_on_full_buffer=False)
+        _signal.signal(_signal.SIGCHLD, _do_nothing)
+        for number in _SIGNALS:
+            _signal.signal(number, _signal.SIG_IGN)
+        self.make_folder()
+        gc.collect()
+        gc.freeze()  # children need not go through what was there before them, and share its memory
+        self.say("ready", trouble or "-")
+
+    def serve(self):
+        """Start one child after the other, and watch it; come back only in a forked child, with its message."""
+        while True:
+            message = self.next_message()
+            if self.start(message):
+                return message
+            if self.child is not None:
+                self.watch()
+            self.remove_folder()
+            self.make_folder()
+
+    def next_message(self):
+        """Wait for the next thing to do while nothing runs. A late `kill` finds nothing any more."""
+        while True:
+            message = self.taken()
+            if message is None:
+                self.turn()
+            elif message["do"] in {"hello", "run"}:
+                return message
+
+    def start(self, message):
+        """Start a child; give True in it where it was forked."""
+        ends = dict(zip(message["ends"], self.received))  # noqa: B905 - Python 3.9 knows no strict=
+        self.received = []
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)  # what comes in between is for the child as it will be
+        try:
+            if self.folder is None and not message["folder"]:
+                os.mkdir("%s-%d" % (self.folders, self.count), 0o700)  # it failed before: say why
+            os.chdir(message["folder"] or self.folder)  # posix_spawn has no such thing
+            if message["argv"] is None or message["limits"]:
+                problem = _thread_problem()
+                if problem:
+                    self.say("failed", "0", problem)
+                    return False
+                self.child = os.fork()
+                if not self.child:
+                    self.become(message, ends)
+                    return True
+            else:
+                self.child = _spawn(message, ends)
+        except OSError as error:
+            self.child = None
+            self.say("failed", str(error.errno), "-")
+        finally:
+            if self.child != 0:
+                os.chdir("/")
+                for end in ends.values():
+                    os.close(end)
+                _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
+        return False
+
+    def become(self, message, ends):
+        """Turn this fork into the child that the message asks for; where that is a program, execute it."""
+        _signal.set_wakeup_fd(-1)
+        for number in (*_SIGNALS, _signal.SIGCHLD):
+            _signal.signal(number, _signal.SIG_DFL)
+        self.socket.detach()
+        try:
+            os.setsid()
+            for end, number in _placed(message, ends):
+                os.dup2(end, number, inheritable=number in _NUMBERS.values() or message["argv"] is not None)
+            for end in (*self.ours, *ends.values(), 3):
+                if end not in message["numbers"].values():
+                    os.close(end)
+            os.umask(0o077)
+            if message["limits"]:
+                import resource
+
+                for name, bound in message["limits"].items():
+                    number = getattr(resource, "RLIMIT_" + name)
+                    hard = resource.getrlimit(number)[1]
+                    lower = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+                    resource.setrlimit(number, (lower, lower))
+            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
+            if message["argv"] is not None:
+                os.execve(message["argv"][0], message["argv"], message["env"])  # noqa: S606 - a program is what was asked for
+        except OSError as error:
+            os.write(2, b"attune_tasks: the action could not be started: %s\n" % os.strerror(error.errno).encode())
+            os._exit(126)
+
+    def watch(self):
+        """Watch the child and all that it leaves below us, until nothing is there."""
+        self.status = None
+        while True:
+            empty = self.reap()
+            if self.status is not None and self.child is not None:
+                self.child = None
+                self.say("exited", str(self.status), "-" if empty else "left")
+                if empty:
+                    return
+            elif empty:
+                self.say("gone", "-")
+                return
+            self.turn()
+            message = self.taken()
+            if message is None:
+                continue
+            if message["do"] == "terminate":
+                attune_tree.terminate(attune_tree.children_of(os.getpid()))
+            elif message["do"] == "kill":
+                self.kill()
+                return
+
+    def kill(self):
+        """Kill all that is below us, and say how it ended."""
+        left = self.kill_all()
+        if self.child is not None and self.status is not None:
+            self.say("exited", str(self.status), "left")
+        self.child = None
+        self.say("gone", ",".join("%d:%d" % (pid, attune_tree.owner_of(pid)) for pid in left) or "-")
+
+    def kill_all(self):
+        """Kill all that is below us; give the pids that can't be."""
+        return attune_tree.kill(lambda: attune_tree.children_of(os.getpid()), self.reap, _KILL_SECONDS)
+
+    def reap(self):
+        """Take the exit codes of what has ended; give whether nothing is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if not pid:
+                return False
+            if pid == self.child:
+                self.status = status
+
+    def turn(self):
+        """Wait until there is something to do. Where the worker has ended, all ends."""
+        for end, _ in self.poll.poll():
+            if end == self.wake:
+                _drain(end)
+                if self.child is None:
+                    self.reap()
+            elif end == self.socket.fileno():
+                self.receive()
+            else:
+                self.end()
+
+    def receive(self):
+        """Read from the socket what is there."""
+        try:
+            data, beside, _, _ = self.socket.recvmsg(1 << 16, _socket.CMSG_SPACE(8 * 4), _CLOEXEC)
+        except OSError:
+            data, beside = b"", ()
+        for level, kind, content in beside:
+            if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
+                numbers = [content[at : at + 4] for at in range(0, len(content) - 3, 4)]
+                self.received += [int.from_bytes(number, sys.byteorder) for number in numbers]
+        if not data:
+            self.end()
+        self.buffer += data
+
+    def taken(self):
+        """Give the next whole message; None where there is none."""
+        size = int.from_bytes(self.buffer[:4], "big") + 4
+        if len(self.buffer) < max(4, size):
+            return None
+        message, self.buffer = marshal.loads(self.buffer[4:size]), self.buffer[size:]  # noqa: S302 - the worker is trusted
+        return message
+
+    def say(self, *words):
+        """Write a line to the worker; where it is gone, all ends."""
+        try:
+            self.socket.sendall(" ".join(words).encode() + b"\n")
+        except OSError:
+            self.end()
+
+    def make_folder(self):
+        """Make the next execution's private folder. Its name is known to the worker, which counts as we do."""
+        self.count += 1
+        self.folder = None
+        path = "%s-%d" % (self.folders, self.count)
+        try:
+            os.mkdir(path, 0o700)
+        except OSError:
+            return  # tried again when it is needed, and told then
+        self.folder = path
+
+    def remove_folder(self):
+        """Remove the private folder and what is in it."""
+        if self.folder is not None:
+            attune_folder.remove_folder(self.folder)
+            self.folder = None
+
+    def end(self):
+        """Take all down and end."""
+        self.kill_all()
+        self.remove_folder()
+        os._exit(0)
+
+
+def _spawn(message, ends):
+    """Start a program by vfork and exec, in this folder."""
+    return os.posix_spawn(
+        message["argv"][0],
+        message["argv"],
+        message["env"],
+        file_actions=[(os.POSIX_SPAWN_DUP2, end, number) for end, number in _placed(message, ends)],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[*_SIGNALS, _signal.SIGCHLD],
+    )
+
+
+def _placed(message, ends):
+    return [(end, _NUMBERS.get(name, message["numbers"].get(name))) for name, end in ends.items()]
+
+
+def _preload(entry, names, library):
+    """Load what children are to find loaded; give in one word why they can't be forked, None: they can."""
+    if entry is None:
+        return None
+    folder, name = os.path.split(entry)
+    sys.path.insert(0, folder)
+    try:
+        __import__(name[: -len(".py")])
+    finally:
+        del sys.path[0]
+    if library:
+        sys.path.insert(0, library)
+    try:
+        for name in names:
+            __import__(name)
+    except BaseException as error:  # noqa: BLE001 - whatever a preload does, the pack's actions can still run
+        return "preload:%s:%s" % (name, type(error).__name__)
+    finally:
+        if library and library in sys.path:
+            sys.path.remove(library)
+    return _thread_problem()
+
+
+def _thread_problem():
+    """Say ``threads`` where there are others: a fork would have their locks, and not them."""
+    try:
+        return "threads" if len(os.listdir("/proc/self/task")) > 1 else None
+    except OSError:
+        return None
+
+
+def _do_nothing(number, frame):
+    """Handle a signal, which has woken the poll up by then."""
+
+
+def _drain(end):
+    try:
+        while os.read(end, 512):
+            pass
+    except BlockingIOError:
+        pass
+
+
+def _confine(undumpable):
+    """Be the one to whom orphans below fall, show nothing to others of the same user, and leave no core file."""
+    os.umask(0o077)
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (ImportError, OSError, ValueError):
+        pass
+    try:
+        import ctypes
+
+        prctl = ctypes.CDLL(None).prctl
+    except (ImportError, OSError, AttributeError):  # not Linux
+        return
+    prctl(15, b"attune-launcher", 0, 0, 0)  # PR_SET_NAME; the numbers are in linux/prctl.h
+    prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    if undumpable:
+        prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+
+
+def _main():
+    """Run the launcher; in a forked child give the message which it is to act upon."""
+    descriptor = int(sys.argv[1])
+    _confine("undumpable" in sys.argv[3:])
+    high = 16  # 0 to 3 stay taken, so that what is received never stands where a child wants its own
+    if descriptor != high:
+        os.dup2(descriptor, high)
+        os.close(descriptor)
+    os.set_inheritable(high, False)  # noqa: FBT003 - it takes no name
+    os.closerange(3, high)
+    os.open(os.devnull, os.O_RDWR)
+    os.chdir("/")
+    launcher = Launcher(high)
+    launcher.prepare(launcher.next_message())
+    return launcher.serve()
+
+
+_told = _main()
+# From here on, this is a child. At the top of the stack, so that no frame of the launcher is below the action's.
+sys.modules[_told["module"]].forked(_told["env"], _told["dumpable"])

@@ -1,0 +1,318 @@
+"""The worker's end of one launcher: starts it, has it start children, and hears how they end."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import marshal
+import os
+import pwd
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from attune_tasks.errors import StartError
+from attune_tasks.process._launcher.attune_folder import remove_folder
+from attune_tasks.process.orphans import start_ticks, sweep
+
+__all__ = ["CONTROL_NUMBER", "Launcher", "LauncherSpec", "Said"]
+
+CONTROL_NUMBER: Final = 200
+"""Where a child finds its control channel, and above it a wrapper's own input: scripts like to use 3 and 10."""
+
+_SCRIPT: Final = Path(__file__).parent / "_launcher" / "attune_launcher.py"
+_START_SECONDS: Final = 30.0
+_END_SECONDS: Final = 2.0
+_MARSHAL_VERSION: Final = 2
+"""Which every Python 3 reads: an action's interpreter may be older than the worker's."""
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherSpec:
+    """What one launcher is for. Executions whose specs are equal may use the same, one after the other."""
+
+    name: str
+    """The pack's ref, for ``ps``."""
+    interpreter: str
+    pack: str = ""
+    content: str = ""
+    """A hash of what of the pack may be loaded in it."""
+    entry: str | None = None
+    """The Python file whose module makes a forked child an action; None: nothing can be forked."""
+    preload: tuple[str, ...] = ()
+    library: str | None = None
+    """A folder that `preload` is looked for in, too."""
+    run_as: str | None = None
+    locale: tuple[tuple[str, str], ...] = ()
+    """LANG and LC_* of most of its children, by name, which forks then need not set for themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One line of a launcher. It runs as the action's user, and may say anything: the reader checks it."""
+
+    word: str
+    number: int = 0
+    rest: str = ""
+
+    def left_behind(self) -> list[tuple[int, int]]:
+        """Give pid and uid of each process that could not be killed."""
+        pairs = [pair.partition(":") for pair in self.rest.split(",")]
+        return [(int(pid), int(uid)) for pid, _, uid in pairs if pid.isdecimal() and uid.lstrip("-").isdecimal()]
+
+
+class Launcher:
+    """One launcher, ready for its next execution. Not for two threads at once."""
+
+    def __init__(
+        self,
+        spec: LauncherSpec,
+        guardians: Sequence[int] = (),
+        *,
+        undumpable: bool = True,
+        siblings: Callable[[], Collection[int]] = tuple,
+    ) -> None:
+        """Start a launcher, and wait until it is ready.
+
+        It dies with each of the processes `guardians`, by pid. `siblings` gives the pids of the other launchers of this
+        process. Raises StartError where it does not get ready within 30 seconds.
+        """
+        self.spec = spec
+        self._siblings = siblings
+        self._module = Path(spec.entry).stem if spec.entry else None
+        self.executions = 0
+        self.unforkable: str | None = None
+        """Why it can't fork: ``threads``, or ``preload:MODULE:ERROR``."""
+        self.reusable = True
+        self.process: subprocess.Popen[bytes] | None = None
+        self._buffer = b""
+        self._folders = Path(tempfile.gettempdir(), f"attune-{secrets.token_hex(8)}")
+        ours, theirs = socket.socketpair()
+        self._socket = ours
+        try:
+            with theirs:
+                self.process = _start(spec, theirs, undumpable=undumpable)
+            self._start_ticks = start_ticks(self.process.pid)
+            hello = {
+                "do": "hello",
+                "folders": str(self._folders),
+                "entry": spec.entry,
+                "module": self._module,
+                "locale": {os.fsencode(name): os.fsencode(value) for name, value in spec.locale},
+                "preload": list(spec.preload),
+                "library": spec.library,
+            }
+            with _opened(guardians) as descriptors:
+                self._send(hello, descriptors)
+            self._await_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Its process; 0 where there is none."""
+        return self.process.pid if self.process is not None else 0
+
+    @property
+    def folder(self) -> Path:
+        """The private folder of the next execution, or of the one that runs. The launcher makes and removes it."""
+        return Path(f"{self._folders}-{self.executions + 1}")
+
+    def fileno(self) -> int:
+        """Give the descriptor that is readable when the launcher has said something."""
+        return self._socket.fileno()
+
+    def run(  # noqa: PLR0913 - one message
+        self,
+        *,
+        argv: Sequence[str] | None,
+        env: Mapping[str, str],
+        folder: str | None,
+        ends: Mapping[str, int],
+        numbers: Mapping[str, int],
+        limits: Mapping[str, int],
+        dumpable: bool,
+    ) -> None:
+        """Have a child started; without `argv` by a fork. `folder` None: in the private one. Raises StartError."""
+        message = {
+            "do": "run",
+            "argv": None if argv is None else list(map(os.fsencode, argv)),
+            "env": {os.fsencode(name): os.fsencode(value) for name, value in env.items()},
+            "folder": folder,
+            "ends": list(ends),
+            "numbers": dict(numbers),
+            "limits": dict(limits),
+            "dumpable": dumpable,
+            "module": self._module,
+        }
+        self._send(message, list(ends.values()))
+
+    def terminate(self) -> None:
+        """Have SIGTERM sent to all that runs below the launcher."""
+        self._command("terminate")
+
+    def kill(self) -> None:
+        """Have all killed that runs below the launcher; ``gone`` tells when it is done."""
+        self._command("kill")
+
+    def abandon(self) -> None:
+        """Kill the launcher, which does not do what it is told; then there is :meth:`take_over`."""
+        if self.process is not None:
+            self.process.kill()
+
+    def take_over(self) -> list[tuple[int, int]]:
+        """Clean up behind a launcher that has ended; give pid and uid of what can't be killed."""
+        self.close()
+        left = sweep(self._start_ticks, self._siblings)
+        remove_folder(self.folder)
+        remove_folder(f"{self._folders}-{self.executions + 2}")
+        return left
+
+    def read(self) -> list[Said] | None:
+        """Give what it has said since; None: it has ended. Raises BlockingIOError where it has said nothing."""
+        try:
+            data = self._socket.recv(1 << 16, socket.MSG_DONTWAIT)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            return None
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        return [_parsed(line) for line in lines]
+
+    def begin(self) -> None:
+        """Note that an execution begins; until :meth:`finished` it is not to be used again."""
+        self.reusable = False
+
+    def finished(self) -> None:
+        """Note that an execution is over and nothing of it left; the launcher goes on to its next private folder."""
+        self.executions += 1
+        self.reusable = True
+
+    def is_alive(self) -> bool:
+        """Say whether it is still there, and has said nothing since its last execution was over."""
+        try:
+            self._socket.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False  # end-of-file, or words out of place
+
+    def hang_up(self) -> None:
+        """Let it end, and all below it."""
+        self._socket.close()
+
+    def close(self) -> None:
+        """Let it end; wait for that for two seconds at the most, then kill it."""
+        self.hang_up()
+        if self.process is None:
+            return
+        try:
+            self.process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def let_go(self) -> None:
+        """Close the socket and wait for nothing: in a forked copy of the process whose launcher it is."""
+        self._socket.close()
+        if self.process is not None:
+            self.process.returncode = 0  # another's child: subprocess is not to wait for it
+
+    def _command(self, word: str) -> None:
+        with contextlib.suppress(StartError):  # it is gone, which reading tells
+            self._send({"do": word}, ())
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)  # its action may have stopped it
+
+    def _send(self, message: dict[str, Any], descriptors: Sequence[int]) -> None:
+        content = marshal.dumps(message, _MARSHAL_VERSION)
+        data = len(content).to_bytes(4, "big") + content
+        beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        try:
+            sent = self._socket.sendmsg([data], beside)
+            if sent < len(data):
+                self._socket.sendall(data[sent:])
+        except OSError as error:
+            msg = f"the launcher of {self.spec.name} is gone: {error.strerror}"
+            raise StartError(msg) from None
+
+    def _await_ready(self) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        deadline = time.monotonic() + _START_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            if not poll.poll(left * 1000):
+                break
+            said = self.read()
+            if said is None:
+                msg = f"the launcher of {self.spec.name} did not start: see that {self.spec.interpreter} runs"
+                raise StartError(msg)
+            if said:
+                self.unforkable = None if said[0].rest == "-" else said[0].rest
+                return
+        msg = f"the launcher of {self.spec.name} was not ready within {_START_SECONDS:g} seconds"
+        raise StartError(msg + (f": is it `preload: [{', '.join(self.spec.preload)}]`?" if self.spec.preload else ""))
+
+
+def _start(spec: LauncherSpec, theirs: socket.socket, *, undumpable: bool) -> subprocess.Popen[bytes]:
+    command = [spec.interpreter, "-I", "-X", "utf8", str(_SCRIPT), str(theirs.fileno()), spec.name]
+    as_whom: dict[str, Any] = {}
+    if spec.run_as is not None:
+        user = user_entry(spec.run_as)
+        if user.pw_uid != os.geteuid():
+            as_whom = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    try:
+        return subprocess.Popen(
+            [*command, *(["undumpable"] if undumpable else [])],
+            env={},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+            **as_whom,
+        )
+    except OSError as error:
+        whom = f" as {spec.run_as}" if as_whom else ""
+        msg = f"{spec.interpreter} could not be started{whom}: {error.strerror}"
+        raise StartError(msg) from None
+
+
+def user_entry(name: str) -> pwd.struct_passwd:
+    """Give a user's entry in the password database; raise StartError where there is none."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        msg = f"run_as: there is no user {name!r} on this machine"
+        raise StartError(msg) from None
+
+
+@contextlib.contextmanager
+def _opened(pids: Sequence[int]) -> Iterator[list[int]]:
+    """Give descriptors of processes, where the platform has them; one that has ended already is left out."""
+    opened: list[int] = []
+    try:
+        for pid in pids if hasattr(os, "pidfd_open") else ():
+            with contextlib.suppress(ProcessLookupError):
+                opened.append(os.pidfd_open(pid))
+        yield opened
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _parsed(line: bytes) -> Said:
+    word, _, rest = line.decode(errors="replace").partition(" ")
+    first, _, last = rest.partition(" ")
+    return Said(word, int(first) if first.isdecimal() else 0, last if last and first.isdecimal() else rest)

@@ -1,0 +1,95 @@
+"""What falls to the worker when a launcher is gone: an action runs as the same user, and may kill its own launcher."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from functools import cache
+from typing import Final
+
+from attune_tasks.process._launcher import attune_tree
+
+__all__ = ["Orphanage", "start_ticks", "sweep"]
+
+logger = logging.getLogger("attune_tasks.process")
+
+_PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
+_KILL_SECONDS: Final = 10.0
+_PARENT, _SESSION, _START = 1, 3, 19  # in what attune_tree.stat_of() gives: proc_pid_stat(5)
+
+
+class Orphanage:
+    """Makes this process the one to whom orphans fall, while any execution runs in it, and not longer.
+
+    Not longer, for other tasks of the same worker may start daemons, which are none of ours.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none running."""
+        self._lock = threading.Lock()
+        self._running = 0
+
+    def __enter__(self) -> None:
+        """Count one more."""
+        with self._lock:
+            self._running += 1
+            if self._running == 1:
+                _set_subreaper(on=True)
+
+    def __exit__(self, *_: object) -> None:
+        """Count one less."""
+        with self._lock:
+            self._running -= 1
+            if not self._running:
+                _set_subreaper(on=False)
+
+
+def start_ticks(pid: int) -> int:
+    """Give when a process was started, in the clock ticks of /proc; 0 where that can't be had."""
+    stat = attune_tree.stat_of(pid)
+    return int(stat[_START]) if stat else 0
+
+
+def sweep(since: int, launchers: Callable[[], Collection[int]]) -> list[tuple[int, int]]:
+    """Kill what a lost launcher left to this process; give pid and uid of what can't be killed.
+
+    That is each child of this process which began at `since` (ticks) or later in a session of its own, and is none of
+    `launchers()`, by pid. An action can't be in the worker's session. A program that another task in another thread
+    starts meanwhile in a new session can't be told from it, and is killed, too.
+    """
+
+    def orphans() -> list[int]:
+        ours = launchers()
+        session = os.getsid(0)
+        found = []
+        for pid in attune_tree.children_of(os.getpid()):
+            stat = attune_tree.stat_of(pid)
+            if stat and pid not in ours and int(stat[_SESSION]) != session and int(stat[_START]) >= since:
+                found.append(pid)
+        return found
+
+    def reap() -> None:
+        for pid in orphans():
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+    left = attune_tree.kill(orphans, reap, _KILL_SECONDS)
+    return [(pid, attune_tree.owner_of(pid)) for pid in left]
+
+
+def _set_subreaper(*, on: bool) -> None:
+    if (prctl := _prctl()) is not None:
+        prctl(_PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0)
+
+
+@cache
+def _prctl() -> Callable[..., int] | None:
+    """Give prctl(2); None where there is none: not Linux."""
+    try:
+        return ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        return None
