@@ -20,6 +20,7 @@ from attune_tasks.cli.demo_look import (
     naive_child,
     wait_for,
 )
+from attune_tasks.cli.demo_proc import read
 from attune_tasks.cli.demo_worker import DemoWorker
 from attune_tasks.cli.demo_workspace import Workspace
 from attune_tasks.cli.exits import ERROR
@@ -133,7 +134,9 @@ class _Demo:
     def _running(self, handle: Handle) -> list[int]:
         """Wait until the execution runs; give its processes, as far as they can be seen."""
         if platform_notice() is None:
-            return [each.pid for each in self._wait(self._worker.executions, _RESULT_SECONDS)]
+            # A forked action shows the empty environment of its launcher; what it starts shows its own.
+            self._wait(lambda: any(read(each.pid, "environ") for each in self._worker.executions()), _RESULT_SECONDS)
+            return [each.pid for each in self._worker.executions()]
         self._wait(lambda: handle.status() == "running", _RESULT_SECONDS)
         return []
 

@@ -59,8 +59,9 @@ class DemoWorker:
         return self._process is not None and self._process.poll() is None
 
     def executions(self) -> list[Process]:
-        """Give the processes that executions have started: each runs in a session of its own."""
-        return [each for each in below(self.pid) if each.session != self.pid and not each.is_zombie]
+        """Give the processes of executions: what launchers have started, and they by the worker, of another session."""
+        tree = [each for each in below(self.pid) if each.session != self.pid and not each.is_zombie]
+        return [each for each in tree if each.parent in {other.pid for other in tree}]
 
     def stop(self) -> None:
         """End the worker: warm, then cold, then by force; then whatever is left of its tree."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 import tomllib
@@ -64,12 +65,13 @@ def test_the_problem_of_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_action_of_the_readme_has_its_secret_and_no_variable_has(tmp_path: Path) -> None:
-    look = "\nprint(open('/proc/self/environ').read())\n"
+    look = "\nimport os, subprocess\nprint(dict(os.environ))\nsubprocess.run(['cat', '/proc/self/environ'])\n"
     ref = write_action(tmp_path, block("readme-action-yaml"), block("readme-action-python") + look)
     result = run_local(ref, {"month": "2026-04"}, packs=tmp_path, secrets={"api_key": KEY})
     assert result.status == "succeeded", result.stderr
     assert result.result == {"closed": "2026-04", "signed": True}
-    assert "ATTUNE_EXEC_ID=" in result.stdout
+    assert "'ATTUNE_EXEC_ID'" in result.stdout, "the action's variables"
+    assert "ATTUNE_EXEC_ID=" in result.stdout, "those of what it starts"
     assert "API_KEY" not in result.stdout
     assert "***" not in result.stdout
 
@@ -85,7 +87,9 @@ def test_the_call_of_the_readme_gives_the_result(capsys: pytest.CaptureFixture[s
 
 def test_the_full_pack_and_the_full_action_load_and_run(tmp_path: Path) -> None:
     script = 'echo "$LEDGER_URL|$REPORT_STYLE|$ATTUNE_ACTION_MONTH|$ATTUNE_ACTION_COPIES|$PWD"; get_secret account'
-    ref = write_action(tmp_path, block("action-full"), script, block("pack-full"))
+    # The user of the example is this one, so that it runs wherever the tests do.
+    metadata = block("action-full").replace("run_as: reports", f"run_as: {pwd.getpwuid(os.geteuid()).pw_name}")
+    ref = write_action(tmp_path, metadata, script, block("pack-full"))
     (tmp_path / "billing" / "work").mkdir()
     secrets = {"api_key": KEY, "account": "the account's key"}
     result = run_local(ref, {"month": "2026-04"}, packs=tmp_path, secrets=secrets)
