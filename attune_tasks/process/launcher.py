@@ -94,7 +94,7 @@ class Launcher:
         self.reusable = True
         self.process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
-        self._folders = Path(tempfile.gettempdir(), f"attune-{secrets.token_hex(8)}")
+        self._folders = os.path.join(tempfile.gettempdir(), f"attune-{secrets.token_hex(8)}")  # noqa: PTH118 - text
         ours, theirs = socket.socketpair()
         self._socket = ours
         try:
@@ -103,7 +103,7 @@ class Launcher:
             self._start_ticks = start_ticks(self.process.pid)
             hello = {
                 "do": "hello",
-                "folders": str(self._folders),
+                "folders": self._folders,
                 "entry": spec.entry,
                 "module": self._module,
                 "locale": {os.fsencode(name): os.fsencode(value) for name, value in spec.locale},
@@ -123,9 +123,9 @@ class Launcher:
         return self.process.pid if self.process is not None else 0
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> str:
         """The private folder of the next execution, or of the one that runs. The launcher makes and removes it."""
-        return Path(f"{self._folders}-{self.executions + 1}")
+        return f"{self._folders}-{self.executions + 1}"
 
     def fileno(self) -> int:
         """Give the descriptor that is readable when the launcher has said something."""

@@ -25,8 +25,9 @@ import attune_tree
 del sys.path[0]
 
 _NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
-_FATAL = ("HUP", "INT", "QUIT", "USR1", "USR2", "PIPE", "ALRM", "TERM", "VTALRM", "PROF", "XCPU", "XFSZ", "IO", "SYS")
+_FATAL = ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "VTALRM", "PROF", "XCPU", "IO", "SYS")
 _SIGNALS = [getattr(_signal, "SIG" + name) for name in _FATAL if hasattr(_signal, "SIG" + name)]
+_READ = 1 << 14
 _KILL_SECONDS = 10.0
 _CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -67,7 +68,11 @@ class Launcher:
         _signal.set_wakeup_fd(self.wake_writer, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, _do_nothing)
         for number in _SIGNALS:
-            _signal.signal(number, _signal.SIG_IGN)
+            plain = _signal.default_int_handler if number == _signal.SIGINT else _signal.SIG_DFL
+            _signal.signal(number, plain)
+        # Held back, not ignored: a fork has nothing to set, and no signal that is meant for it gets lost before that.
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, _SIGNALS)
+        self.threads_possible = bool(hello["preload"])
         self.make_folder()
         gc.collect()
         gc.freeze()  # children need not go through what was there before them, and share its memory
@@ -97,13 +102,12 @@ class Launcher:
         """Start a child; give True in it where it was forked."""
         ends = dict(zip(message["ends"], self.received))  # noqa: B905 - Python 3.9 knows no strict=
         self.received = []
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)  # what comes in between is for the child as it will be
         try:
             if self.folder is None and not message["folder"]:
                 os.mkdir("%s-%d" % (self.folders, self.count), 0o700)  # it failed before: say why
             os.chdir(message["folder"] or self.folder)  # posix_spawn has no such thing
             if message["argv"] is None or message["limits"]:
-                problem = _thread_problem()
+                problem = self.threads_possible and _thread_problem()
                 if problem:
                     self.say("failed", "0", problem)
                     return False
@@ -121,14 +125,12 @@ class Launcher:
                 os.chdir("/")
                 for end in ends.values():
                     os.close(end)
-                _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
         return False
 
     def become(self, message, ends):
         """Turn this fork into the child that the message asks for; where that is a program, execute it."""
         _signal.set_wakeup_fd(-1)
-        for number in (*_SIGNALS, _signal.SIGCHLD):
-            _signal.signal(number, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         self.socket.detach()
         try:
             os.setsid()
@@ -146,9 +148,13 @@ class Launcher:
                     hard = resource.getrlimit(number)[1]
                     lower = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
                     resource.setrlimit(number, (lower, lower))
-            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
             if message["argv"] is not None:
-                os.execve(message["argv"][0], message["argv"], message["env"])  # noqa: S606 - a program is what was asked for
+                for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # which Python ignores
+                    _signal.signal(number, _signal.SIG_DFL)
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+            if message["argv"] is not None:
+                program, arguments = message["argv"][0], message["argv"]
+                os.execve(program, arguments, message["env"])  # noqa: S606 - a program is what was asked for
         except OSError as error:
             os.write(2, b"attune_tasks: the action could not be started: %s\n" % os.strerror(error.errno).encode())
             os._exit(126)
@@ -215,7 +221,7 @@ class Launcher:
     def receive(self):
         """Read from the socket what is there."""
         try:
-            data, beside, _, _ = self.socket.recvmsg(1 << 16, _socket.CMSG_SPACE(8 * 4), _CLOEXEC)
+            data, beside, _, _ = self.socket.recvmsg(_READ, _socket.CMSG_SPACE(8 * 4), _CLOEXEC)
         except OSError:
             data, beside = b"", ()
         for level, kind, content in beside:
@@ -274,7 +280,7 @@ def _spawn(message, ends):
         file_actions=[(os.POSIX_SPAWN_DUP2, end, number) for end, number in _placed(message, ends)],
         setsid=True,
         setsigmask=[],
-        setsigdef=[*_SIGNALS, _signal.SIGCHLD],
+        setsigdef=[_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGCHLD, _signal.SIGINT],
     )
 
 
