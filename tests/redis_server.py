@@ -22,6 +22,7 @@ __all__ = ["RedisServer", "redis_server"]
 
 _START_SECONDS: Final = 15.0
 _STOP_SECONDS: Final = 10.0
+_DATABASES: Final = 1000
 
 
 class RedisServer:
@@ -34,11 +35,17 @@ class RedisServer:
         self._folder = folder
         kept = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
         self._arguments = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", str(folder), *kept]
+        self._arguments += ["--databases", str(_DATABASES)]
+        self._free = iter(range(1, _DATABASES))
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: int = 0) -> str:
         """Give the address of one of its databases."""
         return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> int:
+        """Give the number of a database that nobody has used yet."""
+        return next(self._free)
 
     def client(self, database: int = 0) -> redis.Redis:
         """Give a client, for the tests' own doings."""

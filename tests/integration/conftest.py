@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import celery
 import pytest
 from celery import Celery
 
-from tests.integration.workers import Place, RunningWorker, make_place, worker
-from tests.servers import used_server
+from tests.celery_worker import CeleryWorker
+from tests.integration.workers import Place, make_place, worker
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +18,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 @pytest.fixture(scope="module")
-def prefork_worker(place: Place) -> Iterator[RunningWorker]:
+def prefork_worker(place: Place) -> Iterator[CeleryWorker]:
     """Run the ready-made app's prefork worker on the embedded default."""
     with worker(place, "-P", "prefork", "-c", "2") as running:
-        used_server("celery worker", celery.__version__, "prefork, on the embedded broker")
         yield running
 
 

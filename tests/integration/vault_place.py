@@ -11,8 +11,9 @@ from typing import Any, Final
 from celery import Celery
 
 from attune_tasks import ExecutionResult, Handle, enqueue
+from tests.celery_worker import CeleryWorker
 from tests.integration.surfaces import holds, read_folder
-from tests.integration.workers import Place, RunningWorker, make_place, worker
+from tests.integration.workers import Place, make_place, worker
 
 __all__ = ["VALUE", "VaultWorker", "toml", "vault_worker", "write_token"]
 
@@ -25,7 +26,7 @@ _SCRIPT: Final = 'touch "$ATTUNE_ACTION_MARK"; get_secret -v KEY key; echo "$KEY
 class VaultWorker:
     """A worker whose provider is Vault."""
 
-    def __init__(self, place: Place, client: Celery, running: RunningWorker) -> None:
+    def __init__(self, place: Place, client: Celery, running: CeleryWorker) -> None:
         """Look after nothing yet."""
         self.place = place
         self.running = running
