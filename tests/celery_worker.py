@@ -55,6 +55,7 @@ class CeleryWorker:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
+        self.stop()  # pool processes may have outlived a main process that was killed
         before = len(self.log())
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(

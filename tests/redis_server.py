@@ -57,6 +57,21 @@ class RedisServer:
         assert self._process
         return self._process.pid
 
+    def is_running(self) -> bool:
+        """Tell whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def log(self) -> str:
+        """Give its log so far."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def kill(self, number: int) -> None:
+        """Send the process a signal, and wait for its end where the signal ends it."""
+        assert self._process
+        self._process.send_signal(number)
+        if number in {signal.SIGKILL, signal.SIGTERM, signal.SIGINT}:
+            self._process.wait(_STOP_SECONDS)
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         program = shutil.which("redis-server")
