@@ -21,7 +21,7 @@ ORDINARY_USER: Final = 64_999
 GIVEN: Final = Path("/srv/given")
 """Where the folder that was given is in there, read-only."""
 
-# usage: NEW-ROOT GIVEN-FOLDER SHARED-PATHS(one a line) COMMAND...
+# Usage: NEW-ROOT GIVEN-FOLDER SHARED-PATHS(one a line) COMMAND...
 _SCRIPT: Final = f"""\
 set -eu
 new=$1 given=$2 shared=$3
@@ -33,7 +33,7 @@ share() {{
     mount --rbind "$1" "$new$2"
     mount -o remount,bind,ro "$new$2"
 }}
-for path in /usr /bin /sbin /lib /lib64 /etc /dev /proc; do
+for path in /usr /bin /sbin /lib /lib64 /etc /dev; do
     if [ -L "$path" ]; then
         cp -P "$path" "$new$path"
     elif [ -e "$path" ]; then
@@ -46,13 +46,18 @@ for path in $shared; do
     share "$path" "$path"
 done
 share "$given" {GIVEN}
-mkdir "$new/tmp"
+mkdir "$new/proc" "$new/tmp" "$new/old"
+mount --rbind /proc "$new/proc"
 mount -t tmpfs -o mode=1777 tmpfs "$new/tmp"
-mount -o remount,ro "$new"
-umask 077
+cd "$new"
+pivot_root . old
 cd /
-exec chroot "$new" setpriv --reuid {ORDINARY_USER} --regid {ORDINARY_USER} --clear-groups --no-new-privs "$@"
+umount -l /old
+mount -o remount,bind,ro /
+umask 077
+exec "$@"
 """
+_USER: Final = str(ORDINARY_USER)
 
 
 def in_bare_root(folder: Path, command: Sequence[str]) -> list[str]:
@@ -60,11 +65,16 @@ def in_bare_root(folder: Path, command: Sequence[str]) -> list[str]:
 
     The environment is handed on as it is, and needs PATH to have the system's folders, /usr/sbin among them.
     """
-    assert os.geteuid() == 0, "this test makes a mount namespace, for which it must be run as root"
     new, given = folder / "root", folder / "given"
     new.mkdir(exist_ok=True)
-    for path in (given, *given.rglob("*")):
-        os.chown(path, ORDINARY_USER, ORDINARY_USER)
+    if os.geteuid() == 0:
+        for path in (given, *given.rglob("*")):
+            os.chown(path, ORDINARY_USER, ORDINARY_USER)
+        outside = ["unshare", "--mount"]
+        inside = ["setpriv", "--reuid", _USER, "--regid", _USER, "--clear-groups", "--no-new-privs"]
+    else:  # the one who runs the tests has that number in there, by user namespaces, where they are allowed
+        outside = ["unshare", "--user", "--map-root-user", "--mount"]
+        inside = ["unshare", "--user", f"--map-user={_USER}", f"--map-group={_USER}"]
     paths = {Path(sys.base_prefix), Path(sys.prefix), ROOT}
-    shared = [str(path) for path in sorted(paths) if not path.is_relative_to("/usr")]
-    return ["unshare", "--mount", "sh", "-c", _SCRIPT, "sh", str(new), str(given), "\n".join(shared), *command]
+    shared = "\n".join(str(path) for path in sorted(paths) if not path.is_relative_to("/usr"))
+    return [*outside, "sh", "-c", _SCRIPT, "sh", str(new), str(given), shared, *inside, *command]
