@@ -21,6 +21,8 @@ from tests.integration.surfaces import holds
 from tests.integration.workers import ROOT, make_place
 from tests.redis_server import RedisServer
 
+pytestmark = pytest.mark.xdist_group("ordinary-user")  # its workers are enough once
+
 SECONDS = 30
 LOOK = """\
 import os
@@ -110,6 +112,7 @@ def test_nothing_stays_in_tmp_and_the_worker_ends_cleanly(setup: Setup) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
     log = setup.worker.log()
+    setup.worker.start()  # for the tests after this one
     assert "Traceback" not in log
     assert "Warm shutdown" in log
     assert [secret for secret in SECRETS.values() if holds(log.encode(), secret)] == []

@@ -22,7 +22,7 @@ from tests.integration.workers import Place, make_place, wait_until, worker
 from tests.rabbitmq_server import RabbitServer
 from tests.redis_server import RedisServer
 
-pytestmark = pytest.mark.xdist_group("rabbitmq")  # one node is enough
+pytestmark = pytest.mark.xdist_group("rabbitmq")  # its set-up is enough once
 
 SECONDS: Final = 30
 # A topic exchange lets RabbitMQ itself keep what is to run later; with a direct one the worker would hold it.
@@ -107,11 +107,10 @@ def test_what_is_to_run_later_waits_in_the_broker_and_runs_then(client: Celery, 
 
 
 def test_a_revoked_execution_is_cancelled(client: Celery) -> None:
-    execution_id = new_execution_id()
-    task_id = task_id_of(execution_id)
+    task_id = task_id_of(new_execution_id())
     client.control.revoke(task_id)
     wait_until(lambda: task_id in str(client.control.inspect(timeout=5, limit=1).revoked()), "the revoke's arrival")
-    result = run(client, "work.add", {"a": 1}, execution_id=execution_id)
+    result = Handle(client.send_task(NAME, args=["work.add", {"a": 1}], task_id=task_id)).result(timeout=SECONDS)
     assert result.error
     assert (result.status, result.error["type"]) == ("cancelled", "revoked")
 
