@@ -15,8 +15,6 @@ from tests.integration.surfaces import captured_commands, holds, read_redis
 from tests.integration.workers import Place, wait_until
 from tests.nodes import RedisContainer, WorkerContainer
 
-pytestmark = pytest.mark.xdist_group("nodes")  # its set-up is enough once
-
 SECONDS = 30
 ALLOWED_SET_UP_SECONDS = 10
 

@@ -21,8 +21,6 @@ from tests.integration.surfaces import holds
 from tests.integration.workers import ROOT, make_place
 from tests.redis_server import RedisServer
 
-pytestmark = pytest.mark.xdist_group("ordinary-user")  # its workers are enough once
-
 SECONDS = 30
 LOOK = """\
 import os

@@ -22,8 +22,6 @@ from tests.integration.workers import Place, make_place, wait_until, worker
 from tests.rabbitmq_server import RabbitServer
 from tests.redis_server import RedisServer
 
-pytestmark = pytest.mark.xdist_group("rabbitmq")  # its set-up is enough once
-
 SECONDS: Final = 30
 # A topic exchange lets RabbitMQ itself keep what is to run later; with a direct one the worker would hold it.
 QUORUM: Final = {

@@ -18,8 +18,6 @@ from tests.integration.workers import wait_until
 from tests.redis_server import RedisServer
 from tests.vault import StoredVault, make_ca, start_stored, unique
 
-pytestmark = pytest.mark.xdist_group("vault-outages")  # its set-up is enough once
-
 NEVER_SENT = "hvs.never-sent-to-a-stranger"
 SECONDS = 2.0
 """For fetching, so that an outage is told soon."""

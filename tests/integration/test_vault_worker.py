@@ -13,8 +13,6 @@ from tests.integration.vault_place import VALUE, VaultWorker, vault_worker, writ
 from tests.redis_server import RedisServer
 from tests.vault import AppRole, Vault, policy_for
 
-pytestmark = pytest.mark.xdist_group("vault-worker")  # its set-up is enough once
-
 NEWER = "the-newer-value-of-version-2"
 
 
