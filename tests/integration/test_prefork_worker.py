@@ -13,7 +13,8 @@ from attune_tasks import ActionFailed, ExecutionResult, Handle, enqueue
 from attune_tasks.errors import InvalidParametersError, ResultTimeoutError, UnknownActionError
 from attune_tasks.ids import execution_id_of, new_execution_id, task_id_of
 from attune_tasks.tasks import NAME
-from tests.integration.workers import RunningWorker, wait_until
+from tests.celery_worker import CeleryWorker
+from tests.integration.workers import wait_until
 
 pytestmark = pytest.mark.usefixtures("prefork_worker")
 
@@ -144,7 +145,7 @@ def test_a_program_started_in_a_pool_process_can_be_interrupted(client: Celery) 
     assert run(client, "work.interrupt").signal == "SIGINT"
 
 
-def test_the_log_says_who_asked_for_what_without_parameters(client: Celery, prefork_worker: RunningWorker) -> None:
+def test_the_log_says_who_asked_for_what_without_parameters(client: Celery, prefork_worker: CeleryWorker) -> None:
     handle = enqueue("work.add", {"a": 1}, caller="billing\nfake line", app=client)
     handle.result(timeout=SECONDS)
     log = prefork_worker.log()
@@ -152,7 +153,7 @@ def test_the_log_says_who_asked_for_what_without_parameters(client: Celery, pref
     assert re.search(rf"Task work\.add\[{handle.task_id}\] succeeded in .{{,250}}\n", log)
 
 
-def test_celery_logs_no_traceback_for_an_action_that_failed(client: Celery, prefork_worker: RunningWorker) -> None:
+def test_celery_logs_no_traceback_for_an_action_that_failed(client: Celery, prefork_worker: CeleryWorker) -> None:
     before = len(prefork_worker.log())
     handle = enqueue("work.tell_shell", {"fail": True}, app=client)
     handle.result(timeout=SECONDS)
@@ -185,7 +186,7 @@ def test_the_control_commands_of_celery_work(client: Celery) -> None:
 
 
 def test_a_message_nested_too_deep_for_pickle_is_refused_and_costs_no_slot(
-    prefork_worker: RunningWorker, client: Celery
+    prefork_worker: CeleryWorker, client: Celery
 ) -> None:
     deep: dict[str, Any] = {}
     for _ in range(500):
