@@ -12,8 +12,9 @@ from pytest_celery import CeleryTestSetup
 from attune_tasks import ExecutionResult, enqueue
 from tests.integration.packs import SECRETS
 from tests.integration.surfaces import captured_commands, holds, read_redis
-from tests.integration.workers import Place, wait_until
+from tests.integration.workers import Place
 from tests.nodes import RedisContainer, WorkerContainer
+from tests.waiting import wait_until
 
 SECONDS = 30
 ALLOWED_SET_UP_SECONDS = 10

@@ -20,6 +20,7 @@ from tests.integration.packs import SECRETS
 from tests.integration.surfaces import holds
 from tests.integration.workers import ROOT, make_place
 from tests.redis_server import RedisServer
+from tests.waiting import wait_until
 
 SECONDS = 30
 LOOK = """\
@@ -105,8 +106,12 @@ def test_nothing_stays_in_tmp_and_the_worker_ends_cleanly(setup: Setup) -> None:
     status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     assert f"Uid:\t{os.geteuid() or ORDINARY_USER}\t" in status
     assert "Umask:\t0077" in status
-    left = [path.name for path in Path(f"/proc/{process.pid}/root/tmp").iterdir()]
-    assert [name for name in left if not name.startswith("pymp-")] == []  # that one is billiard's, while it runs
+
+    def left() -> list[str]:
+        names = [path.name for path in Path(f"/proc/{process.pid}/root/tmp").iterdir()]
+        return [name for name in names if not name.startswith("pymp-")]  # that one is billiard's, while it runs
+
+    wait_until(lambda: not left(), "an idle worker has nothing there")
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
     log = setup.worker.log()

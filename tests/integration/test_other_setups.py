@@ -11,7 +11,8 @@ import pytest
 
 from attune_tasks import enqueue
 from tests.celery_worker import celery_worker_command
-from tests.integration.workers import Place, make_place, wait_until, worker
+from tests.integration.workers import Place, make_place, worker
+from tests.waiting import wait_until
 
 OWN_APP = """\
 from pathlib import Path

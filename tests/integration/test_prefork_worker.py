@@ -14,7 +14,7 @@ from attune_tasks.errors import InvalidParametersError, ResultTimeoutError, Unkn
 from attune_tasks.ids import execution_id_of, new_execution_id, task_id_of
 from attune_tasks.tasks import NAME
 from tests.celery_worker import CeleryWorker
-from tests.integration.workers import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("prefork_worker")
 

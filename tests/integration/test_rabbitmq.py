@@ -18,9 +18,10 @@ from attune_tasks.tasks import NAME
 from tests.celery_worker import CeleryWorker
 from tests.integration.packs import SECRETS
 from tests.integration.surfaces import captured_events, holds
-from tests.integration.workers import Place, make_place, wait_until, worker
+from tests.integration.workers import Place, make_place, worker
 from tests.rabbitmq_server import RabbitServer
 from tests.redis_server import RedisServer
+from tests.waiting import wait_until
 
 SECONDS: Final = 30
 # A topic exchange lets RabbitMQ itself keep what is to run later; with a direct one the worker would hold it.

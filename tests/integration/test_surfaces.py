@@ -16,7 +16,8 @@ from attune_tasks.tasks import NAME
 from tests.celery_worker import CeleryWorker
 from tests.integration.packs import SECRETS
 from tests.integration.surfaces import captured_commands, captured_events, holds
-from tests.integration.workers import Place, make_place, wait_until, worker
+from tests.integration.workers import Place, make_place, worker
+from tests.waiting import wait_until
 
 ACTIONS = ("work.tell", "work.tell_shell", "work.tell_executable")
 SLOW = ("work.tell_slowly", "work.tell_slowly_shell")

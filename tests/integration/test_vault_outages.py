@@ -14,9 +14,9 @@ from attune_tasks import enqueue
 from tests.integration.packs import SECRETS
 from tests.integration.surfaces import holds
 from tests.integration.vault_place import VALUE, VaultWorker, vault_worker, write_token
-from tests.integration.workers import wait_until
 from tests.redis_server import RedisServer
 from tests.vault import StoredVault, make_ca, start_stored, unique
+from tests.waiting import wait_until
 
 NEVER_SENT = "hvs.never-sent-to-a-stranger"
 SECONDS = 2.0

@@ -13,8 +13,9 @@ from celery import Celery
 from attune_tasks import ExecutionResult, Handle, enqueue
 from tests.celery_worker import CeleryWorker
 from tests.integration.surfaces import captured_events, holds
-from tests.integration.workers import Place, make_place, wait_until, worker
+from tests.integration.workers import Place, make_place, worker
 from tests.redis_server import RedisServer
+from tests.waiting import wait_until
 
 __all__ = ["VALUE", "VaultWorker", "toml", "vault_worker", "write_token"]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +17,9 @@ from tests.integration.packs import write_packs, write_secrets
 from tests.integration.surfaces import read_folder, read_redis
 from tests.redis_server import RedisServer
 
-__all__ = ["ROOT", "Place", "make_place", "wait_until", "worker"]
+__all__ = ["ROOT", "Place", "make_place", "worker"]
 
 ROOT: Final = Path(__file__).parents[2]
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
-    """Look until `condition` holds; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True)

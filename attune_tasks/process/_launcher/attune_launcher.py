@@ -28,6 +28,7 @@ _NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
 _FATAL = ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "VTALRM", "PROF", "XCPU", "IO", "SYS")
 _SIGNALS = [getattr(_signal, "SIG" + name) for name in _FATAL if hasattr(_signal, "SIG" + name)]
 _READ = 1 << 14
+_FOLDER_SECONDS = 1.0  # for which the next execution's private folder is kept ready
 _KILL_SECONDS = 10.0
 _CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -41,7 +42,7 @@ class Launcher:
         self.received = []
         self.guardians = []
         self.folders = None
-        self.count = 0
+        self.count = 0  # executions that are over
         self.folder = None
         self.child = self.status = None
         self.wake, wake_writer = os.pipe()
@@ -73,7 +74,6 @@ class Launcher:
         # Held back, not ignored: a fork has nothing to set, and no signal that is meant for it gets lost before that.
         _signal.pthread_sigmask(_signal.SIG_SETMASK, _SIGNALS)
         self.threads_possible = bool(hello["preload"])
-        self.make_folder()
         gc.collect()
         gc.freeze()  # children need not go through what was there before them, and share its memory
         self.say("ready", trouble or "-")
@@ -87,14 +87,20 @@ class Launcher:
             if self.child is not None:
                 self.watch()
             self.remove_folder()
-            self.make_folder()
+            self.count += 1
+            try:  # noqa: SIM105 - contextlib is not loaded here
+                self.make_folder()
+            except OSError:
+                pass  # tried again when it is needed, and told then
 
     def next_message(self):
         """Wait for the next thing to do while nothing runs. A late `kill` finds nothing any more."""
         while True:
             message = self.taken()
             if message is None:
-                self.turn()
+                if not self.turn(_FOLDER_SECONDS):
+                    self.remove_folder()  # an idle worker has nothing in the temporary folder
+                    self.turn()
             elif message["do"] in {"hello", "run"}:
                 return message
 
@@ -103,8 +109,7 @@ class Launcher:
         ends = dict(zip(message["ends"], self.received))  # noqa: B905 - Python 3.9 knows no strict=
         self.received = []
         try:
-            if self.folder is None and not message["folder"]:
-                os.mkdir("%s-%d" % (self.folders, self.count), 0o700)  # it failed before: say why
+            self.make_folder()
             os.chdir(message["folder"] or self.folder)  # posix_spawn has no such thing
             if message["argv"] is None or message["limits"]:
                 problem = self.threads_possible and _thread_problem()
@@ -206,9 +211,10 @@ class Launcher:
             if pid == self.child:
                 self.status = status
 
-    def turn(self):
-        """Wait until there is something to do. Where the worker has ended, all ends."""
-        for end, _ in self.poll.poll():
+    def turn(self, seconds=None):
+        """Wait until there is something to do, and do it; give whether there was. With the worker's end, all ends."""
+        ready = self.poll.poll(None if seconds is None else seconds * 1000)
+        for end, _ in ready:
             if end == self.wake:
                 _drain(end)
                 if self.child is None:
@@ -217,6 +223,7 @@ class Launcher:
                 self.receive()
             else:
                 self.end()
+        return bool(ready)
 
     def receive(self):
         """Read from the socket what is there."""
@@ -248,15 +255,11 @@ class Launcher:
             self.end()
 
     def make_folder(self):
-        """Make the next execution's private folder. Its name is known to the worker, which counts as we do."""
-        self.count += 1
-        self.folder = None
-        path = "%s-%d" % (self.folders, self.count)
-        try:
+        """Make the private folder, unless it is there. Its name is known to the worker, which counts as we do."""
+        if self.folder is None:
+            path = "%s-%d" % (self.folders, self.count + 1)
             os.mkdir(path, 0o700)
-        except OSError:
-            return  # tried again when it is needed, and told then
-        self.folder = path
+            self.folder = path
 
     def remove_folder(self):
         """Remove the private folder and what is in it."""
