@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from celery import signals
 
+from attune_tasks._celery import worker_defaults as _worker_defaults  # noqa: F401 - connects its signal
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.platforms import platform_notice
@@ -30,6 +31,7 @@ def prepare_worker(sender: Any, **_: Any) -> None:
     failure = ""
     try:
         state_of(sender.app).registry  # noqa: B018 - loads and checks them
+        state_of(sender.app).message_keys  # noqa: B018
     except AttuneTasksError as error:
         failure = f"the worker is not started: {error}"
     if failure:

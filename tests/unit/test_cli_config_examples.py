@@ -15,13 +15,29 @@ from attune_tasks.secrets import parse_reference
 from attune_tasks.settings import Settings, load_settings
 
 # Examples where the default is none, or needs one to say anything.
-EXAMPLES = {"packs", "broker_url", "result_backend", "routes", "secrets.file.path", "secrets.options", "runtimes"} | {
-    f"secrets.vault.{name}"
-    for name in (
-        *("url", "namespace", "kv_version", "token", "token_file", "ca_file", "client_cert", "client_key", "mounts"),
-        *("approle.role_id", "approle.secret_id_file"),
-    )
-}
+EXAMPLES = (
+    {"packs", "broker_url", "result_backend", "routes", "secrets.file.path", "secrets.options", "runtimes"}
+    | {
+        *("state_url", "state_name", "message_key_file", "celery"),
+    }
+    | {
+        f"secrets.vault.{name}"
+        for name in (
+            *(
+                "url",
+                "namespace",
+                "kv_version",
+                "token",
+                "token_file",
+                "ca_file",
+                "client_cert",
+                "client_key",
+                "mounts",
+            ),
+            *("approle.role_id", "approle.secret_id_file"),
+        )
+    }
+)
 
 
 def with_all_examples() -> str:
