@@ -154,4 +154,6 @@ def _find_action(name: str, args: Any, kwargs: Any, afterwards: Any) -> _Found |
             left += value.values()
         elif isinstance(value, list | tuple):
             left += value
+        elif value == _ACTION:
+            return _Found()
     return None
