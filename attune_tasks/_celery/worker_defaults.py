@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import click
 from celery import Celery, signals
 from celery.app.defaults import NAMESPACES, flatten
+from click.core import ParameterSource
 
 from attune_tasks.errors import SettingsError
 from attune_tasks.nearest import did_you_mean
@@ -88,3 +90,16 @@ def known_celery_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
 def fill_in_before_start(instance: Any, **_: Any) -> None:
     """Do so after the user's modules were imported, and before the worker reads its settings."""
     fill_in(instance.app)
+
+
+@signals.worker_init.connect
+def take_prefetch_multiplier(sender: Any, **_: Any) -> None:
+    """Give the worker the multiplier that is set by now.
+
+    Celery's command line reads the setting earlier than anything of ours is imported, and hands it on as if it had been
+    typed. What was typed stays.
+    """
+    context = click.get_current_context(silent=True)
+    source = context.get_parameter_source("prefetch_multiplier") if context else None
+    if source is ParameterSource.DEFAULT:
+        sender.prefetch_multiplier = int(sender.app.conf.worker_prefetch_multiplier)

@@ -28,7 +28,7 @@ def test_every_block_has_a_name_of_its_own_and_a_test_that_uses_it() -> None:
     names = Counter(each.name for each in all_blocks())
     assert [name for name, count in names.items() if count > 1] == []
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_docs*.py"))
-    used = set(re.findall(r'block\(\s*"([a-z0-9-]+)"\s*\)', tests))
+    used = set(re.findall(r'(?:block|\.set)\(\s*"([a-z0-9-]+)"\s*\)', tests))
     assert used == set(names)
 
 
