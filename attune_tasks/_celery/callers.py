@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-__all__ = ["CALLER_HEADER", "Caller", "default_caller", "read_caller"]
+__all__ = ["CALLER_HEADER", "Caller", "default_caller", "read_caller", "read_header"]
 
 CALLER_HEADER: Final = "attune_caller"
 
@@ -25,7 +25,12 @@ class Caller(NamedTuple):
 
 def read_caller(headers: Mapping[str, Any] | None, *, verified: bool) -> Caller:
     """Read who sent a message, `verified` where its signature was found right."""
-    return Caller("caller" if verified else "claimed_by", (headers or {}).get(CALLER_HEADER, "unknown"))
+    return Caller("caller" if verified else "claimed_by", read_header(headers, CALLER_HEADER) or "unknown")
+
+
+def read_header(headers: object, name: str) -> Any:
+    """Read a header of a request; None where it has none. A stranger's headers may be anything."""
+    return headers.get(name) if isinstance(headers, Mapping) else None
 
 
 @cache

@@ -1,8 +1,8 @@
 """Which executions exist: an id that a caller gives must be new.
 
-With a Redis for shared state, ``enqueue`` notes each id there, in one command, which only one caller can be the first to
-do; it takes 0.2 ms of an enqueue's 1.7. Without it, the result backend knows what has started or ended; of two that wait in
-a queue it knows nothing.
+With a Redis for shared state, ``enqueue`` notes each id there, in one command, which only one caller can be the first
+to do; it takes 0.2 ms of an enqueue's 1.7. Without it, the result backend knows what has started or ended; of two that
+wait in a queue it knows nothing.
 """
 
 from __future__ import annotations

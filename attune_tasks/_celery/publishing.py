@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from celery import Celery, signals
 from celery._state import get_current_app, get_current_worker_task
 from celery.utils.log import get_logger
 
-from attune_tasks._celery.callers import CALLER_HEADER, default_caller
+from attune_tasks._celery.callers import CALLER_HEADER, default_caller, read_header
 from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.signing import SIGNATURE_HEADER, Message, sign, verify
 from attune_tasks.errors import AttuneTasksError, MessageRefusedError
@@ -34,7 +34,6 @@ logger: Final = get_logger("attune_tasks.messages")
 
 _ACTION: Final = "attune_tasks.run_action"
 _VERDICT: Final = "attune_verdict"
-_RIGHT: Final = "right"
 _sending: Final[ContextVar[Celery | None]] = ContextVar("attune_tasks_sending", default=None)
 _worker_main: Final[set[int]] = set()
 """The pid of the worker's main process, where this is one or was forked from one."""
@@ -96,21 +95,25 @@ def remember_worker(**_: Any) -> None:
 
 
 @signals.task_prerun.connect
-def judge(task: Any, **_: Any) -> None:
+def judge(task: Any, task_id: str, **_: Any) -> None:
     """Look at the signature of a message before its task begins, while all parts are as they came."""
     request = task.request
-    keys = state_of(task.app).message_keys
-    afterwards = {name: getattr(request, name) for name in ("callbacks", "errbacks", "chain", "chord")}
-    if not keys or _find_action(task.name, request.args, request.kwargs, afterwards) is None:
-        return
-    headers = request.headers or {}
-    message = Message(task.name, request.id, request.args, request.kwargs, afterwards, headers.get(CALLER_HEADER))
+    refusal: str | None = None
     try:
-        verify(message, keys, headers.get(SIGNATURE_HEADER))
-        verdict = _RIGHT
-    except MessageRefusedError as error:
-        verdict = str(error)
-    setattr(request, _VERDICT, verdict)
+        keys = state_of(task.app).message_keys
+        afterwards = {name: getattr(request, name) for name in ("callbacks", "errbacks", "chain", "chord")}
+        if not keys or _find_action(task.name, request.args, request.kwargs, afterwards) is None:
+            return
+        if request.id != task_id:  # the body can name another one, of a message that was signed
+            _refuse("its body does not belong to its headers")
+        caller = read_header(request.headers, CALLER_HEADER)
+        message = Message(task.name, task_id, request.args, request.kwargs, afterwards, caller)
+        verify(message, keys, read_header(request.headers, SIGNATURE_HEADER))
+    except AttuneTasksError as error:
+        refusal = str(error)
+    except Exception as error:  # noqa: BLE001 - Celery would log whatever a stranger's message raises, and go on
+        refusal = f"the message was refused, and nothing was run: it can't be read ({type(error).__name__})"
+    setattr(request, _VERDICT, _Verdict(refusal))
 
 
 def refusal_of(task: Any) -> MessageRefusedError | None:
@@ -120,17 +123,34 @@ def refusal_of(task: Any) -> MessageRefusedError | None:
     """
     if not state_of(task.app).message_keys:
         return None
-    verdict = getattr(task.request, _VERDICT, "it came by no message: call it by enqueue() or delay()")
-    return None if verdict == _RIGHT else MessageRefusedError(verdict)
+    verdict = _verdict_of(task.request)
+    if verdict is None:
+        return MessageRefusedError("nothing was run: it came by no message. Call it by enqueue() or delay()")
+    return None if verdict.refusal is None else MessageRefusedError(verdict.refusal)
+
+
+class _Verdict(NamedTuple):
+    """What was found of a message. A class, for a request's attributes come from its message: JSON has none of it."""
+
+    refusal: str | None
+
+
+def _verdict_of(request: Any) -> _Verdict | None:
+    verdict = getattr(request, _VERDICT, None)
+    return verdict if isinstance(verdict, _Verdict) else None
+
+
+def _refuse(why: str) -> NoReturn:
+    msg = f"the message was refused, and nothing was run: {why}"
+    raise MessageRefusedError(msg)
 
 
 def _may_sign(task: Any) -> bool:
     if task is None:
         return os.getpid() not in _worker_main
-    request = task.request
-    verdict = getattr(request, _VERDICT, None)
+    verdict = _verdict_of(task.request)
     # A task that carries no action has no verdict: what it sends, its own code decided.
-    return bool(verdict == _RIGHT) if verdict is not None else bool(task.name != _ACTION)
+    return verdict.refusal is None if verdict is not None else bool(task.name != _ACTION)
 
 
 class _Found(NamedTuple):

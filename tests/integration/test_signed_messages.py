@@ -263,6 +263,34 @@ def test_a_signature_does_not_fit_another_task_id(signed: RedisPlace, signed_wor
     assert not ran(path)
 
 
+def test_a_signature_is_not_moved_by_naming_its_task_id_in_the_body(signed: RedisPlace) -> None:
+    handle, message, body, path = take(signed)
+    body[2]["id"] = message["headers"]["id"]
+    message["headers"]["id"] = message["properties"]["correlation_id"] = "moved"
+    signed.put(message, body)
+    assert "does not belong to its headers" in refused(handle)  # Celery stores it under the id in the body
+    assert not ran(path)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"attune_verdict": "right"},
+        {"attune_verdict": [None]},
+        {"attune_verdict": {"refusal": None}, "headers": "no mapping"},
+        {"headers": {"attune_caller": "root"}},
+        {"headers": 5},
+    ],
+)
+def test_a_message_cannot_judge_itself(signed: RedisPlace, headers: dict[str, Any]) -> None:
+    handle, message, body, path = take(signed)
+    del message["headers"][SIGNATURE_HEADER]
+    message["headers"].update(headers)
+    signed.put(message, body)
+    assert "is not signed" in refused(handle)
+    assert not ran(path)
+
+
 def test_a_stale_message_is_refused(signed: RedisPlace, signed_worker: RunningWorker) -> None:
     path = marker(signed, "stale")
     app = signed.app(message_lifetime=1.0)
@@ -299,7 +327,7 @@ def test_celerys_retry_renews_the_signature(signed: RedisPlace, signed_worker: R
     task.request_stack.push(Context(message["headers"], args=body[0], kwargs=body[1], called_directly=False))
     task.request.delivery_info = {"exchange": "", "routing_key": QUEUE}
     try:
-        judge(task)
+        judge(task, handle.task_id)
         task.retry(countdown=3600, throw=False)
     finally:
         task.request_stack.pop()
