@@ -361,3 +361,20 @@ def test_eager_calls_are_signed_for_themselves_and_direct_ones_are_refused(signe
     assert app.tasks[NAME].apply(("work.add", {"a": 1})).get()["result"] == 3
     with pytest.raises(ActionFailed, match="message_refused"):
         app.tasks[NAME]("work.add", {"a": 1})
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_the_other_pools_judge_and_sign_too(signed: RedisPlace, pool: str) -> None:
+    app, stranger, path = signed.app(), signed.app("stranger", signed=False), marker(signed, pool)
+    queue = f"only-{pool}"
+    task = app.tasks[NAME]
+    with worker(signed.place, "-P", pool, "-c", "2", "-Q", queue, "-n", f"{pool}@%h", environ=signed.environ()):
+        after = task.si("work.touch", {"path": path}).set(queue=queue)
+        chain(task.si("work.add", {"a": 1}).set(queue=queue), after, app=app).apply_async()
+        wait_until(lambda: ran(path), "the second step of the chain", SECONDS)
+        hidden = marker(signed, f"hidden-{pool}")
+        touch = Signature(NAME, args=("work.touch", {"path": hidden}), app=stranger, immutable=True).set(queue=queue)
+        touch.freeze()
+        stranger.send_task("celery.accumulate", args=[4], link=touch, queue=queue)
+        assert "is not signed" in refused(Handle.from_task_id(touch.options["task_id"], app=app))
+        assert not ran(hidden)
