@@ -124,11 +124,10 @@ def test_a_running_execution_is_seen_to_run_and_a_short_wait_ends(client: Celery
 
 
 def test_a_revoked_execution_is_cancelled(client: Celery) -> None:
-    execution_id = new_execution_id()
-    task_id = task_id_of(execution_id)
+    task_id = task_id_of(new_execution_id())
     client.control.revoke(task_id)
     wait_until(lambda: task_id in str(client.control.inspect(timeout=5, limit=1).revoked()), "the revoke's arrival")
-    handle = enqueue("work.add", {"a": 1}, execution_id=execution_id, app=client)
+    handle = send(client, "work.add", {"a": 1}, task_id=task_id)
     result = handle.result(timeout=SECONDS)
     assert (result.status, handle.status(), client.AsyncResult(task_id).state) == ("cancelled", "cancelled", "REVOKED")
     assert result.error
