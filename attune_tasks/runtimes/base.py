@@ -74,10 +74,9 @@ def run(  # noqa: PLR0913 - the optional ones are named
     This is all that most runtimes need. `argv` begins with a program's absolute path, and must hold nothing of the
     context but the script's path. `parameters_in_env` sets ``ATTUNE_ACTION_<NAME>``; `wrapper_input` is written to the
     pipe ``ATTUNE_PARAMS_FD``; `secrets_line` is the encoded line where the caller has made it already;
-    `shell` sets ``SHELL``, and ``LC_ALL=C``, with ``ATTUNE_LC_ALL`` for the wrapper to set back; `control_number` is
-    the descriptor ``ATTUNE_CONTROL_FD``. With `interpreter`, the Python of the action, the child is a fork of a launcher of
-    that interpreter wherever one can be had. Output is masked only where `supervision` brings a filter: the executor's
-    does.
+    `shell` sets ``SHELL`` and ``LC_ALL=C``, with ``ATTUNE_LC_ALL`` to set back; `control_number` is the descriptor
+    ``ATTUNE_CONTROL_FD``. With `interpreter`, the Python of the action, the child is a fork of a launcher of that
+    interpreter wherever one can be had. Output is masked only where `supervision` brings a filter: the executor's does.
     """
     stdin = secrets_line or encode_secrets(context.secrets)
     by_stdin = context.parameter_delivery == "stdin"
