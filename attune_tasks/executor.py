@@ -73,7 +73,13 @@ class ActionExecutor:
         self._runtimes: dict[str, Runtime] = {}
         kept = settings.launchers
         self._launchers = Launchers(
-            LaunchersPolicy(kept.per_slot, kept.renew_after, undumpable=kept.undumpable, guardians=tuple(guardians))
+            LaunchersPolicy(
+                kept.per_slot,
+                kept.renew_after,
+                undumpable=kept.undumpable,
+                cgroup=kept.cgroup,
+                guardians=tuple(guardians),
+            )
         )
 
     def close(self) -> None:

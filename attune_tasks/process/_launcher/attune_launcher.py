@@ -64,6 +64,8 @@ class Launcher:
         if hello["entry"]:
             sys.modules[hello["module"]].prepare(hello["locale"])
         # After the preload, which may have set its own.
+        os.umask(0o077)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         _signal.set_wakeup_fd(self.wake_writer, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, _do_nothing)
         for number in _SIGNALS:
@@ -100,7 +102,7 @@ class Launcher:
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)  # what comes in between is for the child as it will be
         try:
             if self.folder is None and not message["folder"]:
-                os.mkdir("%s-%d" % (self.folders, self.count), 0o700)  # it failed before: say why
+                self.folder = self.made_folder()  # it failed before: say why
             os.chdir(message["folder"] or self.folder)  # posix_spawn has no such thing
             if message["argv"] is None or message["limits"]:
                 problem = _thread_problem()
@@ -144,8 +146,10 @@ class Launcher:
                 for name, bound in message["limits"].items():
                     number = getattr(resource, "RLIMIT_" + name)
                     hard = resource.getrlimit(number)[1]
-                    lower = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-                    resource.setrlimit(number, (lower, lower))
+                    last = bound + 1 if name == "CPU" else bound  # SIGXCPU says why, SIGKILL a second later does not
+                    if hard != resource.RLIM_INFINITY:
+                        last = min(last, hard)
+                    resource.setrlimit(number, (min(bound, last), last))
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
             if message["argv"] is not None:
                 os.execve(message["argv"][0], message["argv"], message["env"])  # noqa: S606 - a program is what was asked for
@@ -245,12 +249,16 @@ class Launcher:
         """Make the next execution's private folder. Its name is known to the worker, which counts as we do."""
         self.count += 1
         self.folder = None
-        path = "%s-%d" % (self.folders, self.count)
         try:
-            os.mkdir(path, 0o700)
+            self.folder = self.made_folder()
         except OSError:
             return  # tried again when it is needed, and told then
-        self.folder = path
+
+    def made_folder(self):
+        """Make the folder, and give its path. It is within one of our own, where nobody else can take its name."""
+        path = "%s/%d" % (self.folders, self.count)
+        attune_folder.make_folder(path)
+        return path
 
     def remove_folder(self):
         """Remove the private folder and what is in it."""
@@ -261,7 +269,8 @@ class Launcher:
     def end(self):
         """Take all down and end."""
         self.kill_all()
-        self.remove_folder()
+        if self.folders is not None:
+            attune_folder.remove_folder(self.folders)
         os._exit(0)
 
 
@@ -349,6 +358,10 @@ def _confine(undumpable):
 def _main():
     """Run the launcher; in a forked child give the message which it is to act upon."""
     descriptor = int(sys.argv[1])
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # the worker's thread may have blocked some
+    for number in _signal.valid_signals():
+        if _signal.getsignal(number) == _signal.SIG_IGN and number not in (_signal.SIGPIPE, _signal.SIGXFSZ):
+            _signal.signal(number, _signal.SIG_DFL)  # and the worker may ignore some
     _confine("undumpable" in sys.argv[3:])
     high = 16  # 0 to 3 stay taken, so that what is received never stands where a child wants its own
     if descriptor != high:
