@@ -7,6 +7,7 @@ what a walk by parents and signals does not: processes of another user. Version 
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import time
 from functools import cache
@@ -17,6 +18,7 @@ __all__ = ["Cgroup", "own_cgroup"]
 
 _REMOVE_SECONDS: Final = 2.0
 _PAUSE: Final = 0.005
+_PREFIX: Final = "attune-"
 
 
 class Cgroup:
@@ -33,7 +35,8 @@ class Cgroup:
         parent = parent or own_cgroup()
         if parent is None:
             return None
-        group = cls(parent / f"attune-{secrets.token_hex(8)}")
+        _remove_stale(parent)
+        group = cls(parent / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}")
         try:
             group.path.mkdir()
         except OSError:
@@ -78,6 +81,17 @@ class Cgroup:
                 if time.monotonic() > deadline:
                     return False
                 time.sleep(_PAUSE)
+
+
+@cache
+def _remove_stale(parent: Path) -> None:
+    """Remove, once in a process, the empty ones of workers that were killed: launchers can't remove their own."""
+    with contextlib.suppress(OSError):
+        for path in parent.glob(f"{_PREFIX}*-*"):
+            pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+            if pid.isdecimal() and not Path("/proc", pid).exists():
+                with contextlib.suppress(OSError):  # not empty, or another was faster
+                    path.rmdir()
 
 
 @cache

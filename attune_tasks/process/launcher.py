@@ -267,6 +267,7 @@ class Launcher:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.process.returncode:  # it was killed, and did not clean up
             remove_folder(self._folders)
         self._siblings.discard(self.process.pid)
         if self._cgroup is not None:
