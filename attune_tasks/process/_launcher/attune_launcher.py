@@ -65,7 +65,7 @@ class Launcher:
             sys.modules[hello["module"]].prepare(hello["locale"])
         # After the preload, which may have set its own.
         os.umask(0o077)
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+        _reset_signals()
         _signal.set_wakeup_fd(self.wake_writer, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, _do_nothing)
         for number in _SIGNALS:
@@ -322,6 +322,14 @@ def _thread_problem():
         return None
 
 
+def _reset_signals():
+    """Take no signal's treatment over from the worker, its thread, or a preload."""
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    for number in _signal.valid_signals():
+        if _signal.getsignal(number) not in (_signal.SIG_DFL, None):
+            _signal.signal(number, _signal.SIG_DFL)
+
+
 def _do_nothing(number, frame):
     """Handle a signal, which has woken the poll up by then."""
 
@@ -358,10 +366,6 @@ def _confine(undumpable):
 def _main():
     """Run the launcher; in a forked child give the message which it is to act upon."""
     descriptor = int(sys.argv[1])
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # the worker's thread may have blocked some
-    for number in _signal.valid_signals():
-        if _signal.getsignal(number) == _signal.SIG_IGN and number not in (_signal.SIGPIPE, _signal.SIGXFSZ):
-            _signal.signal(number, _signal.SIG_DFL)  # and the worker may ignore some
     _confine("undumpable" in sys.argv[3:])
     high = 16  # 0 to 3 stay taken, so that what is received never stands where a child wants its own
     if descriptor != high:
