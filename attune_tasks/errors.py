@@ -16,9 +16,11 @@ __all__ = [
     "ActionFailed",
     "AttuneTasksError",
     "EnvironmentNotAllowedError",
+    "ExecutionExistsError",
     "InvalidParametersError",
     "InvalidReferenceError",
     "InvalidSecretError",
+    "MessageRefusedError",
     "PackError",
     "ParametersTooLargeError",
     "PluginError",
@@ -100,6 +102,18 @@ class EnvironmentNotAllowedError(AttuneTasksError):
     """The caller set environment variables that the action does not allow."""
 
     code = "env_not_allowed"
+
+
+class ExecutionExistsError(AttuneTasksError):
+    """An execution of this id exists already."""
+
+    code = "execution_exists"
+
+
+class MessageRefusedError(AttuneTasksError):
+    """The message is not signed as the setting message_key_file asks."""
+
+    code = "message_refused"
 
 
 class InvalidReferenceError(AttuneTasksError):

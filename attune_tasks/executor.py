@@ -71,6 +71,7 @@ class ActionExecutor:
         self.settings = settings
         self._time_limits = time_limits
         self._runtimes: dict[str, Runtime] = {}
+        self._confinements: dict[str, Confinement] = {}
         kept = settings.launchers
         self._launchers = Launchers(
             LaunchersPolicy(
@@ -132,6 +133,7 @@ class ActionExecutor:
         parameters = action.schema.validate(request.parameters)
         env = {"PATH": self.settings.environment.path, **action.env_set, **_allowed_env(action, request.env)}
         timeout = self._timeout(action, request.timeout)
+        confinement = self._confinement(action)
         fetched = self.secret_manager.fetch_secrets_for_action(action, parameters.secret_refs)
         legacy = self._legacy_env(action, fetched) if action.legacy_env else {}
         return ExecutionContext(
@@ -150,11 +152,16 @@ class ActionExecutor:
             parameter_delivery=action.parameter_delivery,
             parameter_format=action.parameter_format,
             output_format=action.output_format,
-            confinement=self._confinement(action, single_use=bool(legacy)),
+            confinement=replace(confinement, single_use=True) if legacy else confinement,
             pack_content=content_of(action.pack.path) if action.pack.preload else "",
         )
 
-    def _confinement(self, action: Action, *, single_use: bool) -> Confinement:
+    def _confinement(self, action: Action) -> Confinement:
+        if action.ref not in self._confinements:
+            self._confinements[action.ref] = self._new_confinement(action)
+        return self._confinements[action.ref]
+
+    def _new_confinement(self, action: Action) -> Confinement:
         settings = self.settings
         run_as = action.run_as or settings.run_as
         if action.run_as and settings.run_as and action.run_as not in {settings.run_as, *settings.run_as_allow}:
@@ -166,7 +173,6 @@ class ActionExecutor:
             limits=action.limits.tightened(Limits(**settings.limits.model_dump())),
             run_as=run_as,
             dumpable=action.dumpable or not settings.launchers.undumpable,
-            single_use=single_use,
         )
 
     def _runtime(self, name: str) -> Runtime:

@@ -49,9 +49,8 @@ def carrying(mark: str) -> list[int]:
 
 
 def folders_of(launcher: Launcher) -> list[str]:
-    """Give the private folders that are there of a launcher; none where its own one is gone."""
-    parent = launcher.folder.parent
-    return sorted(path.name for path in parent.iterdir()) if parent.exists() else []
+    """Give the private folders that are there of a launcher, out of all that it will ever have."""
+    return [path for path in map(launcher._folder, range(256)) if os.path.lexists(path)]
 
 
 def memory_of(pid: int) -> bytes:

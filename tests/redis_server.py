@@ -22,6 +22,7 @@ __all__ = ["RedisServer", "redis_server"]
 
 _START_SECONDS: Final = 15.0
 _STOP_SECONDS: Final = 10.0
+_DATABASES: Final = 1000
 
 
 class RedisServer:
@@ -34,11 +35,17 @@ class RedisServer:
         self._folder = folder
         kept = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
         self._arguments = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", str(folder), *kept]
+        self._arguments += ["--databases", str(_DATABASES)]
+        self._free = iter(range(1, _DATABASES))
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: int = 0) -> str:
         """Give the address of one of its databases."""
         return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> int:
+        """Give the number of a database that nobody has used yet."""
+        return next(self._free)
 
     def client(self, database: int = 0) -> redis.Redis:
         """Give a client, for the tests' own doings."""
@@ -49,6 +56,21 @@ class RedisServer:
         """The server's process."""
         assert self._process
         return self._process.pid
+
+    def is_running(self) -> bool:
+        """Tell whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def log(self) -> str:
+        """Give its log so far."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def kill(self, number: int) -> None:
+        """Send the process a signal, and wait for its end where the signal ends it."""
+        assert self._process
+        self._process.send_signal(number)
+        if number in {signal.SIGKILL, signal.SIGTERM, signal.SIGINT}:
+            self._process.wait(_STOP_SECONDS)
 
     def start(self) -> None:
         """Start it and wait until it answers."""

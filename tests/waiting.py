@@ -8,7 +8,7 @@ from collections.abc import Callable
 __all__ = ["wait_until"]
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
     """Look until `condition` holds; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -16,7 +16,7 @@ from attune_tasks.errors import ActionFailed
 from attune_tasks.ids import execution_id_of
 from attune_tasks.result import ExecutionResult, Status
 
-__all__ = ["Answer", "CapturedResult", "Enqueued", "capture", "start", "stop"]
+__all__ = ["Answer", "CapturedResult", "Enqueued", "capture", "catches", "start", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,12 @@ def stop(catcher: list[Enqueued] | Answer) -> None:
         # By identity, from the end: two empty lists are equal.
         index = next(index for index in reversed(range(len(_active))) if _active[index] is catcher)
         del _active[index]
+
+
+def catches(action_ref: str) -> bool:
+    """Say whether a call of this action would be caught."""
+    with _lock:
+        return any(isinstance(catcher, list) or catcher.action_ref == action_ref for catcher in _active)
 
 
 def capture(call: Enqueued) -> CapturedResult | None:

@@ -20,7 +20,8 @@ def default_folder() -> Path:
     Specification); with no usable home ``/tmp/attune-tasks-<uid>``. Raises SettingsError where it is not private.
     """
     state = os.environ.get("XDG_STATE_HOME", "")
-    home = Path(state) if state.startswith("/") else Path("~/.local/state").expanduser()
+    # Without HOME and an entry in the user database, as in a container, ~ stays: then there is no home.
+    home = Path(state if state.startswith("/") else os.path.expanduser("~/.local/state"))  # noqa: PTH111 - Path's raises
     if home.is_absolute():
         try:
             (home / "attune-tasks" / "embedded").mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -10,8 +10,9 @@ from celery import Celery
 from celery._state import get_current_app  # what the proxy celery.current_app asks
 
 from attune_tasks import tasks
+from attune_tasks._celery.callers import CALLER_HEADER
 from attune_tasks._celery.handle import Handle
-from attune_tasks._celery.sending import CALLER_HEADER
+from attune_tasks._celery.known_ids import note_id
 from attune_tasks.ids import new_execution_id, task_id_of
 
 __all__ = ["app_or_default", "enqueue"]
@@ -38,8 +39,8 @@ def enqueue(  # noqa: PLR0913 - the options that a task message has
     action's own; `countdown` and `expires` are in seconds, too. `caller` is who it was in the worker's log,
     by default ``user@host``. `app` is the Celery app: by default the current one, else the ready-made one.
 
-    Raises UnknownActionError and InvalidParametersError where the packs are known here, and ValueError for an
-    `execution_id` that is not an int of 1 to 2**63 - 1.
+    Raises UnknownActionError and InvalidParametersError where the packs are known here, ExecutionExistsError for an
+    `execution_id` that is taken, and ValueError for one that is not an int of 1 to 2**63 - 1.
     """
     options = {"queue": queue, "countdown": countdown, "eta": eta, "expires": expires, "priority": priority}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
@@ -48,9 +49,11 @@ def enqueue(  # noqa: PLR0913 - the options that a task message has
     keywords: dict[str, Any] = {"env": _plain(env)} if env is not None else {}
     if timeout is not None:
         keywords["timeout"] = timeout
-    task = app_or_default(app).tasks[tasks.NAME]
+    app = app_or_default(app)
+    task = app.tasks[tasks.NAME]
     task_id = task_id_of(new_execution_id() if execution_id is None else execution_id)
-    sent = task.apply_async((ref, _plain(parameters) if parameters is not None else {}), keywords, task_id, **given)
+    with note_id(app, task_id, ref, given=execution_id is not None, delay=_delay(countdown, eta)):
+        sent = task.apply_async((ref, _plain(parameters) if parameters is not None else {}), keywords, task_id, **given)
     return Handle(sent, ref)
 
 
@@ -65,6 +68,13 @@ def app_or_default(app: Celery | None) -> Celery:
     from attune_tasks.app import app as ready_made
 
     return ready_made
+
+
+def _delay(countdown: float | None, eta: datetime | None) -> float:
+    """Give the seconds until it may start."""
+    if eta is None:
+        return countdown or 0.0
+    return (eta - datetime.now(eta.tzinfo)).total_seconds()
 
 
 def _plain(values: Mapping[str, Any]) -> Any:

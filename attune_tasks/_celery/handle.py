@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -16,6 +18,7 @@ from attune_tasks.result import ExecutionResult, Status
 __all__ = ["Handle"]
 
 _POLL_SECONDS: Final = 0.05
+_LOOK_SECONDS: Final = 2.0
 _TIME_LIMITS: Final = ("TimeLimitExceeded", "SoftTimeLimitExceeded")
 _UNKNOWN_REF: Final = "unknown"
 
@@ -60,14 +63,24 @@ class Handle:
 
         Raises ResultTimeoutError; the execution goes on then.
         """
-        try:
-            self._async_result.get(timeout=timeout, propagate=False, interval=_POLL_SECONDS)
-        except CeleryTimeoutError as error:
-            cause = str(error)
-        else:
-            return self._read()
-        msg = f"{self.action_ref or 'the execution'} ({self.task_id}) has no result: {cause}"
-        raise ResultTimeoutError(msg)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        # These backends tell an end once, to who is connected then: after their restart one would wait for ever.
+        tells = hasattr(getattr(self._async_result, "backend", None), "result_consumer")
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            seconds = min(left, _LOOK_SECONDS) if tells else left
+            try:
+                self._async_result.get(
+                    timeout=None if seconds == math.inf else seconds, propagate=False, interval=_POLL_SECONDS
+                )
+            except CeleryTimeoutError as error:
+                if seconds < left:
+                    continue  # the next call begins with a look at what is stored
+                cause = str(error)
+            else:
+                return self._read()
+            msg = f"{self.action_ref or 'the execution'} ({self.task_id}) has no result: {cause}"
+            raise ResultTimeoutError(msg)
 
     def __repr__(self) -> str:
         """Show the ids."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
+from attune_tasks._celery.message_keys import read_message_keys
+
 if TYPE_CHECKING:
     from attune_tasks.executor import ActionExecutor
     from attune_tasks.packs import PackRegistry
@@ -32,6 +34,7 @@ class AppState:
         self._executor_process = 0
         self.worker_pid: int | None = None
         """The worker's main process, with whose end its executions end; None: there is no worker here."""
+        self._message_keys: tuple[bytes, ...] | None = None
 
     @property
     def loaded(self) -> LoadedSettings:
@@ -52,6 +55,15 @@ class AppState:
 
                 self._registry = load_packs(self.loaded)
             return self._registry
+
+    @property
+    def message_keys(self) -> tuple[bytes, ...]:
+        """The keys of signed messages, read once; the first one signs. Empty: none is signed. Raises SettingsError."""
+        if self._message_keys is None:  # asked for each task of the app: without the lock
+            with self._lock:
+                path = self.loaded.settings.message_key_file
+                self._message_keys = read_message_keys(path) if path else ()
+        return self._message_keys
 
     @property
     def executor(self) -> ActionExecutor:

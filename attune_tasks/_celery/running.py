@@ -9,11 +9,12 @@ from typing import Any, Final
 from celery import Task
 
 from attune_tasks._celery.bounding import bounded
+from attune_tasks._celery.callers import read_caller
 from attune_tasks._celery.calls import MAXIMUM_REF, Call
 from attune_tasks._celery.per_app import AppState, state_of
-from attune_tasks._celery.sending import CALLER_HEADER
+from attune_tasks._celery.publishing import refusal_of
 from attune_tasks.context import ExecutionRequest
-from attune_tasks.errors import ActionFailed, AttuneTasksError
+from attune_tasks.errors import ActionFailed, AttuneTasksError, MessageRefusedError
 from attune_tasks.ids import execution_id_of, new_execution_id
 from attune_tasks.result import ExecutionResult
 
@@ -31,17 +32,24 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     """
     task_id = task.request.id
     execution_id = execution_id_of(task_id) if task_id else new_execution_id()
-    logger.info("execution %s of %s starts, claimed_by=%s", execution_id, _line(call.ref), _line(_caller(task)))
     state = state_of(task.app)
-    result = _execute(state, call, execution_id)
+    refusal = refusal_of(task)
+    verified = bool(state.message_keys) and refusal is None
+    caller = read_caller(task.request.headers, verified=verified)
+    level, what = (logging.INFO, "starts") if refusal is None else (logging.WARNING, "is refused")
+    named = (caller.label, _line(caller.name))
+    logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
+    result = _execute(state, call, execution_id, refusal)
     data = bounded(result.to_dict(), state.loaded.settings.result)
     if not result.succeeded:
         raise ActionFailed(data)
     return data
 
 
-def _execute(state: AppState, call: Call, execution_id: int) -> ExecutionResult:
+def _execute(state: AppState, call: Call, execution_id: int, refusal: MessageRefusedError | None) -> ExecutionResult:
     try:
+        if refusal is not None:
+            raise refusal
         call.check()
         executor = state.executor
     except AttuneTasksError as error:
@@ -55,10 +63,6 @@ def _execute(state: AppState, call: Call, execution_id: int) -> ExecutionResult:
     return executor.execute(
         ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
     )
-
-
-def _caller(task: Task[Any, Any]) -> object:
-    return (task.request.headers or {}).get(CALLER_HEADER, "unknown")
 
 
 def _line(text: object) -> str:

@@ -1,25 +1,24 @@
-"""The caller's side of run_action: ids, queues, checks and headers are added here, however the task is called."""
+"""The caller's side of run_action: ids, queues and checks are added here, however the task is called."""
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from functools import cache
 from typing import Any, Final
 
 from celery import Task
+from celery.utils.functional import maybe_list
 
 from attune_tasks._celery import capturing
+from attune_tasks._celery.callers import CALLER_HEADER, default_caller
 from attune_tasks._celery.calls import Call, read_call
 from attune_tasks._celery.per_app import AppState, state_of
+from attune_tasks._celery.publishing import sending_by, signature_for
+from attune_tasks._celery.signing import SIGNATURE_HEADER
 from attune_tasks.ids import execution_id_of, new_execution_id, task_id_of
 
-__all__ = ["CALLER_HEADER", "ActionTask"]
+__all__ = ["ActionTask"]
 
-CALLER_HEADER: Final = "attune_caller"
 _DESTINATIONS: Final = frozenset({"queue", "exchange", "routing_key"})
 
 
@@ -48,17 +47,44 @@ class ActionTask(Task[Any, Any]):
         call = read_call(args, kwargs)
         call.check()
         state = state_of(self.app)
+        state.message_keys  # noqa: B018 - read here, where an error reaches the caller: Celery's signals swallow them
         call.check_against(state.registry)
         task_id = task_id or task_id_of(new_execution_id())
         if not options.keys() & _DESTINATIONS and (queue := _queue(call, state)):
             options["queue"] = queue
-        options["headers"] = {CALLER_HEADER: _default_caller(), **(options.get("headers") or {})}
+        options["headers"] = {CALLER_HEADER: default_caller(), **(options.get("headers") or {})}
         captured = capturing.capture(_enqueued(call, task_id, options))
         if captured is not None:
             return captured
         options |= call.shown()
         shadow = shadow or call.ref
-        return super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
+        with sending_by(self.app):
+            return super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
+
+    def apply(  # noqa: PLR0913, PLR0917 - Celery's own
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        task_id: str | None = None,
+        retries: int | None = None,
+        throw: bool | None = None,  # noqa: FBT001
+        logfile: str | None = None,
+        loglevel: str | None = None,
+        headers: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Run one call here and now, as Celery's ``apply`` and ``task_always_eager`` do; its message is signed, too."""
+        task_id = task_id or task_id_of(new_execution_id())
+        headers = {CALLER_HEADER: default_caller(), **(headers or {})}
+        afterwards = {"callbacks": maybe_list(link), "errbacks": maybe_list(link_error)}
+        body = (args or (), kwargs or {}, afterwards)
+        signature = signature_for(self.app, {**headers, "task": self.name, "id": task_id}, body)
+        headers |= {SIGNATURE_HEADER: signature} if signature else {}
+        return super().apply(
+            args, kwargs, link, link_error, task_id, retries, throw, logfile, loglevel, headers, **options
+        )
 
 
 def _queue(call: Call, state: AppState) -> str | None:
@@ -80,13 +106,3 @@ def _enqueued(call: Call, task_id: str, options: Mapping[str, Any]) -> capturing
         caller=options["headers"][CALLER_HEADER],
         **{name: options.get(name) for name in ("countdown", "eta", "expires", "priority")},
     )
-
-
-@cache
-def _default_caller() -> str:
-    """Say who this process is: ``user@host``. A claim, not a proof."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user is often in no passwd file
-        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
-    return f"{user}@{socket.gethostname()}"

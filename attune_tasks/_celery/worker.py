@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from celery import signals
 
+from attune_tasks._celery import worker_defaults as _worker_defaults  # noqa: F401 - connects its signal
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.platforms import platform_notice
@@ -33,6 +34,7 @@ def prepare_worker(sender: Any, **_: Any) -> None:
     state.worker_pid = os.getpid()
     try:
         state.registry  # noqa: B018 - loads and checks them
+        state.message_keys  # noqa: B018
     except AttuneTasksError as error:
         failure = f"the worker is not started: {error}"
     if failure:

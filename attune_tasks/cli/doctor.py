@@ -29,14 +29,17 @@ _EMBEDDED: Final = "attune_tasks._celery."
 @click.command()
 @click.pass_context
 def doctor(context: click.Context) -> None:
-    """Check broker, result backend, secret provider, runtimes and packs: one line each, and what to do.
+    """Check broker, result backend, secret provider, runtimes, packs and settings: one line each, and what to do.
 
-    Ends with 4 where something is wrong.
+    Ends with 4 where something is wrong; a `warn` names one of your Celery settings that hurts, and changes nothing.
     """
+    from attune_tasks._celery import server_checks
+    from attune_tasks._celery.settings_advice import advice
     from attune_tasks.runtimes import runtime_names
 
     loaded = load(context)
     app = load_app(context)
+    hurting = advice(app)
     names = runtime_names()
     checks = [
         _Check("broker", lambda: _broker(app), "start it, or set broker_url to where it is"),
@@ -44,12 +47,18 @@ def doctor(context: click.Context) -> None:
         *(_Check(label, partial(_provider, loaded, name), _SEE_SECRETS) for label, name in _providers(loaded).items()),
         *(_Check(f"runtime {name}", partial(_runtime, loaded, name), "uninstall it") for name in names),
         _Check("packs", lambda: _packs(loaded), "see `attune-tasks packs validate`"),
+        _Check("visibility", lambda: _visibility(app, loaded), "see the broker"),
+        _Check("results", lambda: server_checks.check_results(app), "see the backend"),
+        _Check("shared state", lambda: server_checks.describe_shared_state(app), "see state_url and the backend"),
+        _Check("signing", lambda: server_checks.describe_signing(app), "see message_key_file"),
     ]
     for check in checks:
         check.start()
     deadline = time.monotonic() + _SECONDS
     for check in checks:
         click.echo(check.line(deadline))
+    for setting, text in hurting:
+        click.echo(_line("warn", setting, text))
     show_warnings(loaded)
     if not all(check.ok for check in checks):
         context.exit(ERROR)
@@ -72,7 +81,7 @@ class _Check:
     def line(self, deadline: float) -> str:
         """Wait for the check until `deadline`, by time.monotonic(), and give its line."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
-        return f"{'ok  ' if self.ok else 'FAIL'}  {self._name:<18}  {self._said}"
+        return _line("ok" if self.ok else "FAIL", self._name, self._said)
 
     def _run(self) -> None:
         try:
@@ -83,22 +92,44 @@ class _Check:
             self._said = f"{reason_of(error)}; {self._advice}"
 
 
+def _line(verdict: str, name: str, said: str) -> str:
+    return f"{verdict:<4}  {name:<18}  {said}"
+
+
 def _broker(app: Any) -> str:
     if (app.conf.broker_transport or "").startswith(_EMBEDDED):
         with app.connection_for_write() as connection:
             connection.default_channel  # noqa: B018 - opens its folder
         return f"embedded in {app.conf.broker_transport_options['folder']}, for this machine only; needs no server"
+    from attune_tasks._celery.server_checks import check_broker
+
     with app.connection_for_write() as connection:
         # One try: with more, a client goes on longer than anybody waits here.
         connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=_SECONDS)
+        check_broker(connection)
         return str(connection.as_uri())
 
 
 def _backend(app: Any) -> str:
+    from attune_tasks._celery.server_checks import check_memory_policy
+
     app.backend.get_state("00000000-0000-8000-8000-000000000000")  # a read; there is no such task
+    if hasattr(app.backend, "client") and "redis" in type(app.backend).__module__:
+        check_memory_policy(app.backend.client)
     where = str(app.backend.as_uri())
     embedded = (app.conf.result_backend or "").startswith(_EMBEDDED)
     return f"embedded in {where.removeprefix('file://')}; needs no server" if embedded else where
+
+
+def _visibility(app: Any, loaded: LoadedSettings) -> str:
+    from attune_tasks._celery.server_checks import check_visibility
+    from attune_tasks.known_packs import load_packs
+
+    if (app.conf.broker_transport or "").startswith(_EMBEDDED):
+        return "the embedded broker delivers a message once"
+    with app.connection_for_read() as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=_SECONDS)
+        return check_visibility(connection, load_packs(loaded), loaded.settings)
 
 
 def _providers(loaded: LoadedSettings) -> dict[str, str]:

@@ -29,6 +29,7 @@ _BY_ERROR: Final = {
     errors.InvalidParametersError.code: USAGE,
     errors.ParametersTooLargeError.code: USAGE,
     errors.EnvironmentNotAllowedError.code: USAGE,
+    errors.ExecutionExistsError.code: USAGE,
     errors.SecretsUnavailableError.code: _SECRETS,
     errors.InvalidReferenceError.code: _SECRETS,
     errors.InvalidSecretError.code: _SECRETS,

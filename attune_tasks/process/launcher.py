@@ -36,6 +36,8 @@ _START_SECONDS: Final = 30.0
 _END_SECONDS: Final = 2.0
 _SEND_SECONDS: Final = 5
 """How long a launcher that reads nothing, for it was stopped, is waited for."""
+_NAMES: Final = 256
+"""How many names of private folders a launcher has. They come again, but another user never knows the next one."""
 _MAX_LINE_BYTES: Final = 1 << 16
 _MAX_DIGITS: Final = 9
 """Of a number that a launcher says: pids have 7 at most, wait statuses 5."""
@@ -112,7 +114,8 @@ class Launcher:
         self.reusable = True
         self.process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
-        self._folders = Path(tempfile.gettempdir(), f"attune-{secrets.token_hex(8)}")
+        self._folders = os.path.join(tempfile.gettempdir(), "attune-")  # noqa: PTH118 - text
+        self._names = secrets.token_hex(8 * _NAMES)
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
         self._socket = ours
@@ -124,7 +127,8 @@ class Launcher:
             self._start_ticks = start_ticks(self.process.pid)
             hello = {
                 "do": "hello",
-                "folders": str(self._folders),
+                "folders": self._folders,
+                "names": self._names,
                 "entry": spec.entry,
                 "module": self._module,
                 "locale": {os.fsencode(name): os.fsencode(value) for name, value in spec.locale},
@@ -144,9 +148,9 @@ class Launcher:
         return self.process.pid if self.process is not None else 0
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> str:
         """The private folder of the next execution, or of the one that runs. The launcher makes and removes it."""
-        return self._folders / str(self.executions + 1)
+        return self._folder(self.executions)
 
     def fileno(self) -> int:
         """Give the descriptor that is readable when the launcher has said something."""
@@ -216,7 +220,7 @@ class Launcher:
             self._cgroup.kill()
         self.close()
         left = sweep(self._start_ticks, self._siblings) if self.process is not None else []
-        remove_folder(self._folders)
+        self._remove_folders()
         return left
 
     def read(self) -> list[Said] | None:
@@ -268,7 +272,7 @@ class Launcher:
             self.process.kill()
             self.process.wait()
         if self.process.returncode:  # it was killed, and did not clean up
-            remove_folder(self._folders)
+            self._remove_folders()
         self._siblings.discard(self.process.pid)
         if self._cgroup is not None:
             self._cgroup.remove()
@@ -278,6 +282,14 @@ class Launcher:
         self._socket.close()
         if self.process is not None:
             self.process.returncode = 0  # another's child: subprocess is not to wait for it
+
+    def _folder(self, number: int) -> str:
+        at = number % _NAMES * 16
+        return self._folders + self._names[at : at + 16]
+
+    def _remove_folders(self) -> None:
+        for number in (self.executions, self.executions + 1):
+            remove_folder(self._folder(number))
 
     def _command(self, word: str) -> None:
         with contextlib.suppress(StartError):  # it is gone, which reading tells

@@ -37,6 +37,7 @@ CHILD: Final = Path(__file__).parent / "_child"
 _LOST: Final = (
     "the launcher that had started the action was ended, by the action itself or from outside; so was all below it"
 )
+_ENTRY: Final = str(CHILD / "attune_child.py")
 _FAULTS: Final = {
     "result_too_large": "the result is larger than 1 MiB: print it or store it",
     "result_too_deep": f"the result is nested more than {MAX_DEPTH} levels deep",
@@ -114,9 +115,9 @@ def _launcher(context: ExecutionContext, supervision: Supervision, interpreter: 
         interpreter=interpreter or sys.executable,
         pack=str(context.pack_path or ""),
         content=context.pack_content,
-        entry=str(CHILD / "attune_child.py"),
+        entry=_ENTRY,
         preload=confinement.preload,
-        library=str(Path(context.pack_path) / "lib") if context.pack_path else None,
+        library=f"{context.pack_path}/lib" if context.pack_path else None,
         run_as=confinement.run_as,
         locale=worker_locale(),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from attune_tasks.context import DEFAULT_PATH, ExecutionContext
@@ -30,7 +29,7 @@ _MAX_VARIABLE: Final = 100 * 1024
 _MAX_TOTAL: Final = 1024 * 1024
 
 
-def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], temp_folder: Path) -> dict[str, str]:
+def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], temp_folder: str) -> dict[str, str]:
     """Give the whole environment of one child: a minimal one, `parameters` as variables, then the context's own.
 
     Raises ParametersTooLargeError or InvalidParametersError, naming the parameter, where the kernel would refuse it.
@@ -43,7 +42,7 @@ def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], 
         "PATH": DEFAULT_PATH,
         "HOME": _home(context.confinement.run_as),
         **{name: value for name in _FROM_WORKER if (value := os.environ.get(name)) is not None},
-        "TMPDIR": str(temp_folder),
+        "TMPDIR": temp_folder,
         **context.env,
         "ATTUNE_EXEC_ID": str(context.execution_id),
         "ATTUNE_ACTION": context.action_ref,

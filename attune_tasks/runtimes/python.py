@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from attune_tasks.context import ExecutionContext
@@ -43,7 +42,7 @@ class PythonRuntime:
             "parameters": dict(context.parameters),
             "code": context.code,
             "path": path,
-            "lib": str(Path(context.pack_path) / "lib") if context.pack_path else None,
+            "lib": f"{context.pack_path}/lib" if context.pack_path else None,
         }
         # UTF-8 mode, as in Python 3.15 and later: a script does not fail to print for the locale of its worker.
         argv = [self._interpreter, "-I", "-X", "utf8", _START, *([path] if path else [])]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from attune_tasks.errors import SecretsUnavailableError, SettingsError
 from attune_tasks.nearest import nearest
+from attune_tasks.private_file import NotPrivateError, read_private
 from attune_tasks.secrets.file_formats import ParseFailure, parse_toml, parse_yaml
 from attune_tasks.secrets.references import SecretReference
 
@@ -84,26 +83,7 @@ class FileSecretProvider:
 
     def _read_private(self) -> bytes:
         try:
-            opened = open(self._path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - pathlib has no opener
-        except OSError as error:
-            msg = f"{self._path} can't be opened: {error.strerror}; see secrets.file.path"
-            raise SecretsUnavailableError(msg) from None
-        with opened as file:
-            status = os.fstat(file.fileno())  # of the opened file: no other can take its place now
-            if not stat.S_ISREG(status.st_mode):
-                msg = f"{self._path} is not a regular file"
-                raise SecretsUnavailableError(msg)
-            if status.st_uid != os.geteuid():
-                msg = f"{self._path} belongs to another user: run `chown {os.geteuid()} {self._path}`"
-                raise SecretsUnavailableError(msg)
-            if status.st_mode & 0o077:
-                msg = (
-                    f"{self._path} is open to other users (mode {stat.S_IMODE(status.st_mode):04o}): "
-                    f"run `chmod 600 {self._path}`"
-                )
-                raise SecretsUnavailableError(msg)
-            return file.read()
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO would wait for its writer
+            return read_private(self._path)
+        except NotPrivateError as error:
+            msg = f"{error}; see secrets.file.path"
+        raise SecretsUnavailableError(msg)

@@ -42,6 +42,8 @@ Size = Annotated[int, Field(ge=0), BeforeValidator(_refuse_bool)]
 Bound = Annotated[int, Field(ge=1, lt=1 << 63), BeforeValidator(_refuse_bool)]
 """For setrlimit(2)."""
 Name = Annotated[str, Field(min_length=1)]
+StateName = Annotated[str, Field(min_length=1, pattern=r"^[^{}]+$")]
+"""No braces: they would end the hash tag."""
 
 
 class _Group(BaseModel):
@@ -173,6 +175,17 @@ class Settings(_Group):
     )
     broker_url: str | None = Field(None, description="Broker of the ready-made app; none: the embedded one.")
     result_backend: str | None = Field(None, description="Result backend of the ready-made app; none: the embedded.")
+    celery: dict[Name, Any] = Field({}, description="Celery settings of the ready-made app, by Celery's names.")
+    state_url: str | None = Field(
+        None, description="Redis for what executions share; none: the result backend's, where that is Redis."
+    )
+    state_name: StateName | None = Field(
+        None, description="Name in the keys there, `attune:{name}:…`; none: the Celery app's."
+    )
+    message_key_file: Path | None = Field(
+        None, description="File with the keys that sign messages, one a line; mode 0600. None: not signed."
+    )
+    message_lifetime: Seconds = Field(604800.0, description="Seconds for which a signed message may wait.")
     timeout: Seconds | None = Field(3600.0, description="Seconds for an action that names no timeout.")
     grace: Grace = Field(10.0, description="Seconds between SIGTERM and SIGKILL.")
     secrets: SecretsSettings = Field(SecretsSettings(), description="Where secrets come from.")

@@ -97,6 +97,8 @@ def with_paths(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
     packs = values.get("packs")
     if isinstance(packs, (list, tuple)):
         values["packs"] = [_absolute(folder, base) for folder in packs]
+    if "message_key_file" in values:
+        values["message_key_file"] = _absolute(values["message_key_file"], base)
     if isinstance(values.get("secrets"), Mapping):
         values["secrets"] = {
             name: _with_absolute(group, base) if name in {"file", "vault"} else group

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import Command, eventually
-from tests.servers import used_server
+from tests.acceptance.command import Command
+from tests.celery_worker import CeleryWorker, celery_worker_command, running_worker
 
 SECRET = "s3cr3t-value-of-the-tests"
 
@@ -78,27 +75,7 @@ def with_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     private.mkdir()
     command = Command(folder, private)
     write_project(folder)
-    log = private / "worker.log"
-    arguments = ["-A", "attune_tasks.app", "worker", "-P", "prefork", "-c", "2", "--without-gossip", "--without-mingle"]
-    with log.open("wb") as output:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "celery", *arguments, "-l", "INFO"],
-            cwd=folder,
-            env=command.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        eventually(lambda: worker.poll() is not None or " ready." in log.read_text(encoding="utf-8"), 30)
-        assert worker.poll() is None, log.read_text(encoding="utf-8")
-        used_server("celery", version("celery"), "prefork worker for the command line, embedded broker")
+    arguments = celery_worker_command("attune_tasks.app", "-P", "prefork", "-c", "2", "-l", "INFO", "--without-gossip")
+    worker = CeleryWorker(arguments, folder, command.environment, private / "worker.log")
+    with running_worker(worker, "prefork, for the command line, broker: embedded"):
         yield command
-    finally:
-        worker.terminate()
-        try:
-            worker.wait(15)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()

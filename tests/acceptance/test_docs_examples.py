@@ -12,11 +12,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 
-from tests.acceptance.command import Command, eventually
+from tests.acceptance.command import Command
+from tests.celery_worker import CeleryWorker, celery_worker_command, running_worker
 from tests.docs_blocks import ROOT, block
-from tests.servers import used_server
 
 _UPDATE = ".conf.update("
 _EMBEDDED = (
@@ -149,29 +148,10 @@ def environment(command: Command) -> dict[str, str]:
 @contextmanager
 def worker(command: Command, app: str) -> Iterator[None]:
     """Run a prefork worker of an app in the project, and end it by its pid."""
-    log = command.temporary / "worker.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", app, "worker", "-c", "1", "-l", "INFO", "--without-mingle"],
-            cwd=command.folder,
-            env=environment(command),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        eventually(lambda: process.poll() is not None or " ready." in log.read_text(encoding="utf-8"), 30)
-        assert process.poll() is None, log.read_text(encoding="utf-8")
-        used_server("celery", version("celery"), "prefork worker of the README's examples, embedded broker")
+    arguments = celery_worker_command(app, "-c", "1", "-l", "INFO")
+    process = CeleryWorker(arguments, command.folder, environment(command), command.temporary / "worker.log")
+    with running_worker(process, "prefork, of the README's examples, broker: embedded"):
         yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def test_the_examples_folder_says_how_to_run_each() -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
-import celery
 import pytest
-from celery import Celery
+from celery import Celery, _state
+from pytest_celery import CeleryTestWorker, RedisTestBackend, RedisTestBroker
 
-from tests.integration.workers import Place, RunningWorker, make_place, worker
+from tests.celery_worker import CeleryWorker, celery_worker_command
+from tests.integration.workers import Place, make_place, worker
+from tests.nodes import PING_TASKS, LocalContainer, RedisContainer, WorkerContainer
+from tests.redis_server import RedisServer
 from tests.servers import used_server
+
+Node = TypeVar("Node", bound=Any)
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +26,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 @pytest.fixture(scope="module")
-def prefork_worker(place: Place) -> Iterator[RunningWorker]:
+def prefork_worker(place: Place) -> Iterator[CeleryWorker]:
     """Run the ready-made app's prefork worker on the embedded default."""
     with worker(place, "-P", "prefork", "-c", "2") as running:
-        used_server("celery worker", celery.__version__, "prefork, on the embedded broker")
         yield running
 
 
@@ -30,3 +36,91 @@ def prefork_worker(place: Place) -> Iterator[RunningWorker]:
 def client(place: Place) -> Celery:
     """Give an app of a user's own on the same broker."""
     return place.client()
+
+
+@pytest.fixture(scope="session")
+def node_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RedisContainer]]:
+    """Run the Redis servers of pytest-celery's nodes, ``broker`` and ``backend``: durable, for they are restarted."""
+    names = ("broker", "backend")
+    servers = {name: RedisServer(tmp_path_factory.mktemp(f"node-{name}"), durable=True) for name in names}
+    containers = {name: RedisContainer(name, server) for name, server in servers.items()}
+    try:
+        for name, container in containers.items():
+            container.start()
+            servers[name].note(f"{name} of pytest-celery's nodes")
+        yield containers
+    finally:
+        for container in containers.values():
+            container.stop()
+
+
+@pytest.fixture(scope="session")
+def node_place(node_servers: dict[str, RedisContainer], tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Give the packs and secrets of the worker of pytest-celery's nodes."""
+    return make_place(tmp_path_factory.mktemp("node-worker"))
+
+
+@pytest.fixture(scope="session")
+def node_worker(node_servers: dict[str, RedisContainer], node_place: Place) -> Iterator[WorkerContainer]:
+    """Run the worker of pytest-celery's nodes."""
+    node_id = secrets.token_hex(6)
+    command = celery_worker_command(
+        "attune_tasks.app", "-l", "DEBUG", "-E", "-c", "2", "-I", PING_TASKS, "-n", f"worker@{node_id}", "-Q", "celery"
+    )
+    environ = node_place.environ() | {
+        "CELERY_BROKER_URL": node_servers["broker"].celeryconfig["url"],
+        "CELERY_RESULT_BACKEND": node_servers["backend"].celeryconfig["url"],
+    }
+    container = WorkerContainer(
+        CeleryWorker(command, node_place.folder, environ, node_place.folder / "worker.log"), node_id
+    )
+    try:
+        container.start()
+        used_server("celery worker", container.version(), "prefork, a node of pytest-celery, broker: redis")
+        yield container
+    finally:
+        container.stop()
+
+
+@pytest.fixture
+def celery_broker(node_servers: dict[str, RedisContainer]) -> Iterator[RedisTestBroker]:
+    """Give pytest-celery a broker."""
+    yield from _node(RedisTestBroker, node_servers["broker"])
+
+
+@pytest.fixture
+def celery_backend(node_servers: dict[str, RedisContainer]) -> Iterator[RedisTestBackend]:
+    """Give pytest-celery a result backend."""
+    yield from _node(RedisTestBackend, node_servers["backend"])
+
+
+@pytest.fixture
+def celery_worker(
+    celery_broker: RedisTestBroker, celery_backend: RedisTestBackend, node_worker: WorkerContainer
+) -> Iterator[CeleryTestWorker]:
+    """Give pytest-celery a worker; what is killed or stopped by a test is started again for the next."""
+    yield from _node(CeleryTestWorker, node_worker)
+
+
+def _node(kind: Callable[[LocalContainer, Celery | None], Node], container: LocalContainer) -> Iterator[Node]:
+    container.start()
+    node = kind(container, None)
+    yield node
+    node.teardown()
+
+
+@pytest.fixture
+def celery_setup_app(kept_current_app: None, celery_setup_app: Celery, node_place: Place) -> Celery:
+    """Give the app of pytest-celery's set-up, which knows our packs."""
+    celery_setup_app.conf.attune_tasks = {"packs": [str(node_place.packs)]}
+    celery_setup_app.finalize()
+    return celery_setup_app
+
+
+@pytest.fixture
+def kept_current_app() -> Iterator[None]:
+    """Have the app that is current now current afterwards: pytest-celery makes its own so."""
+    state: Any = _state  # its stubs leave these out
+    before = state._tls.current_app
+    yield
+    state._set_current_app(before)

@@ -7,7 +7,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.integration.workers import ROOT, make_place, wait_until, worker
+from tests.integration.workers import ROOT, make_place, worker
+from tests.waiting import wait_until
 
 MINE = """\
 import os, sys

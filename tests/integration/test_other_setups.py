@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from attune_tasks import enqueue
-from tests.integration.workers import Place, make_place, wait_until, worker
+from tests.celery_worker import celery_worker_command
+from tests.integration.workers import Place, make_place, worker
+from tests.waiting import wait_until
 
 OWN_APP = """\
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_a_warm_stop_lets_the_running_execution_end_and_gives_back_what_has_not_
 def start(place: Place, *arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Start a worker that ends by itself."""
     return subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "attune_tasks.app", "worker", "-l", "INFO", *arguments],
+        celery_worker_command("attune_tasks.app", "-l", "INFO", *arguments),
         cwd=place.folder,
         env=place.environ() | (environ or {}),
         stdin=subprocess.DEVNULL,

@@ -13,7 +13,8 @@ from attune_tasks import ActionFailed, ExecutionResult, Handle, enqueue
 from attune_tasks.errors import InvalidParametersError, ResultTimeoutError, UnknownActionError
 from attune_tasks.ids import execution_id_of, new_execution_id, task_id_of
 from attune_tasks.tasks import NAME
-from tests.integration.workers import RunningWorker, wait_until
+from tests.celery_worker import CeleryWorker
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("prefork_worker")
 
@@ -123,11 +124,10 @@ def test_a_running_execution_is_seen_to_run_and_a_short_wait_ends(client: Celery
 
 
 def test_a_revoked_execution_is_cancelled(client: Celery) -> None:
-    execution_id = new_execution_id()
-    task_id = task_id_of(execution_id)
+    task_id = task_id_of(new_execution_id())
     client.control.revoke(task_id)
     wait_until(lambda: task_id in str(client.control.inspect(timeout=5, limit=1).revoked()), "the revoke's arrival")
-    handle = enqueue("work.add", {"a": 1}, execution_id=execution_id, app=client)
+    handle = send(client, "work.add", {"a": 1}, task_id=task_id)
     result = handle.result(timeout=SECONDS)
     assert (result.status, handle.status(), client.AsyncResult(task_id).state) == ("cancelled", "cancelled", "REVOKED")
     assert result.error
@@ -144,7 +144,7 @@ def test_a_program_started_in_a_pool_process_can_be_interrupted(client: Celery) 
     assert run(client, "work.interrupt").signal == "SIGINT"
 
 
-def test_the_log_says_who_asked_for_what_without_parameters(client: Celery, prefork_worker: RunningWorker) -> None:
+def test_the_log_says_who_asked_for_what_without_parameters(client: Celery, prefork_worker: CeleryWorker) -> None:
     handle = enqueue("work.add", {"a": 1}, caller="billing\nfake line", app=client)
     handle.result(timeout=SECONDS)
     log = prefork_worker.log()
@@ -152,7 +152,7 @@ def test_the_log_says_who_asked_for_what_without_parameters(client: Celery, pref
     assert re.search(rf"Task work\.add\[{handle.task_id}\] succeeded in .{{,250}}\n", log)
 
 
-def test_celery_logs_no_traceback_for_an_action_that_failed(client: Celery, prefork_worker: RunningWorker) -> None:
+def test_celery_logs_no_traceback_for_an_action_that_failed(client: Celery, prefork_worker: CeleryWorker) -> None:
     before = len(prefork_worker.log())
     handle = enqueue("work.tell_shell", {"fail": True}, app=client)
     handle.result(timeout=SECONDS)
@@ -185,7 +185,7 @@ def test_the_control_commands_of_celery_work(client: Celery) -> None:
 
 
 def test_a_message_nested_too_deep_for_pickle_is_refused_and_costs_no_slot(
-    prefork_worker: RunningWorker, client: Celery
+    prefork_worker: CeleryWorker, client: Celery
 ) -> None:
     deep: dict[str, Any] = {}
     for _ in range(500):

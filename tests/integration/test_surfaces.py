@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,34 @@ from celery import Celery
 
 from attune_tasks import Handle, enqueue
 from attune_tasks.tasks import NAME
+from tests.celery_worker import CeleryWorker
 from tests.integration.packs import SECRETS
-from tests.integration.surfaces import captured_events, holds, read_folder
-from tests.integration.workers import RunningWorker, make_place, wait_until, worker
+from tests.integration.surfaces import captured_commands, captured_events, holds
+from tests.integration.workers import Place, make_place, worker
+from tests.waiting import wait_until
 
 ACTIONS = ("work.tell", "work.tell_shell", "work.tell_executable")
 SLOW = ("work.tell_slowly", "work.tell_slowly_shell")
-PLANTED = "Planted-in-plain-sight-Kd83"
+PLANTED = {name: f"Planted-in-the-{name}-Kd83" for name in ("broker", "backend", "shown")}
 KIBIBYTE = 1024
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Which broker and backend, and which pool."""
+
+    place: Place
+    pool: str
+
+    def commands(self) -> AbstractContextManager[list[bytes]]:
+        """Note what is said to Redis; nothing is where there is none."""
+        return captured_commands(self.place.redis.client()) if self.place.redis else nullcontext([])
+
+
+@pytest.fixture(params=["embedded-prefork", "redis-prefork", "redis-threads"])
+def setting(request: pytest.FixtureRequest, tmp_path: Path) -> Setting:
+    broker, pool = request.param.split("-")
+    return Setting(make_place(tmp_path, request.getfixturevalue("redis_server") if broker == "redis" else None), pool)
 
 
 def ended(events: list[dict[str, Any]], handles: list[Handle]) -> bool:
@@ -27,38 +49,51 @@ def ended(events: list[dict[str, Any]], handles: list[Handle]) -> bool:
     return seen >= {handle.task_id for handle in handles}
 
 
-def test_no_surface_holds_a_secret_afterwards(tmp_path: Path) -> None:
-    place = make_place(tmp_path)
+def test_no_surface_holds_a_secret_afterwards(setting: Setting) -> None:
+    place = setting.place
     client = place.client()
     # Enqueued before the worker starts: so the messages can be looked at where they wait.
     handles = [enqueue(ref, {"fail": fail}, app=client) for ref in ACTIONS for fail in (False, True)]
     handles += [enqueue(ref, {"fail": False}, timeout=0.5, app=client) for ref in SLOW]
     handles.append(Handle(client.send_task(NAME, args=["work.unknown"])))
-    surfaces = {"broker, before": read_folder(place.embedded / "broker")}
-    with captured_events(client) as events, worker(place, "-P", "prefork", "-c", "2") as running:
+    surfaces = {f"{name}, before": surface for name, surface in place.stored().items() if "broker" in name}
+    with (
+        captured_events(client) as events,
+        setting.commands() as commands,
+        worker(place, "-P", setting.pool, "-c", "2") as running,
+    ):
         results = [handle.result(timeout=30) for handle in handles]
-        # A queue that nobody consumes holds what the worker and its clients said to each other.
-        surfaces["replies and events in the broker"] = read_folder(place.embedded / "broker")
         wait_until(lambda: ended(events, handles), "the events")
         surfaces["events"] = json.dumps(events).encode()
         surfaces["log"] = running.log_path.read_bytes()
-        surfaces["backend"] = read_folder(place.embedded / "results")
+        surfaces |= place.stored()
+        if commands:
+            surfaces["all that was said to redis"] = b"\n".join(commands)
+        # Each prints its secrets, the failing python action raises an exception with them, and the slow ones are ended.
         assert [result.status for result in results] == [*["succeeded", "failed"] * 3, *["timed_out"] * 2, "error"]
         assert all("***" in result.stdout for result in results[:-1])
+        assert results[1].error
+        assert "***" in results[1].error["message"]
         for name, surface in surfaces.items():
             seen = all(handle.task_id.encode() in surface for handle in handles)
-            assert seen or name.startswith("replies"), name
+            # The embedded broker deletes what was received; a queue that nobody consumes holds replies and events.
+            assert seen or name == "broker", name
             assert [secret for secret in SECRETS.values() if holds(surface, secret)] == [], name
 
         # The counter-test: what is given where it does not belong is found by the same look, on every surface.
-        client.backend.store_result("planted", {"output": PLANTED}, "SUCCESS")
-        client.send_task(NAME, args=["work.add", {"a": PLANTED}], shadow=PLANTED, queue="unconsumed")
-        planted = Handle(client.send_task(NAME, args=["work.add", {"a": 1}], shadow=PLANTED))
-        planted.result(timeout=30)
-        wait_until(lambda: holds(json.dumps(events).encode(), PLANTED), "the planted event")
-        assert holds(read_folder(place.embedded / "broker"), PLANTED)
-        assert holds(read_folder(place.embedded / "results"), PLANTED)
-        assert holds(running.log_path.read_bytes(), PLANTED)
+        client.backend.store_result("planted", {"output": PLANTED["backend"]}, "SUCCESS")
+        client.send_task(NAME, args=["work.add", {"a": PLANTED["broker"]}], argsrepr="", queue="unconsumed")
+        shown = Handle(client.send_task(NAME, args=["work.add", {"a": 1}], shadow=PLANTED["shown"]))
+        shown.result(timeout=30)
+        wait_until(lambda: holds(json.dumps(events).encode(), PLANTED["shown"]), "the planted event")
+        stored = place.stored()
+        assert holds(stored.get("broker") or stored["broker and backend"], PLANTED["broker"])
+        assert holds(stored.get("backend") or stored["broker and backend"], PLANTED["backend"])
+        assert holds(running.log_path.read_bytes(), PLANTED["shown"])
+        if place.redis:
+            wait_until(
+                lambda: all(holds(b"\n".join(commands), planted) for planted in PLANTED.values()), "planted commands"
+            )
 
 
 @pytest.mark.parametrize("secret", SECRETS.values())
@@ -71,7 +106,7 @@ def test_a_secret_is_found_in_each_way_that_it_could_be_written(secret: str) -> 
     assert not holds(b"nothing of that kind", secret)
 
 
-def test_events_stay_small_whatever_goes_in_and_comes_out(prefork_worker: RunningWorker, client: Celery) -> None:
+def test_events_stay_small_whatever_goes_in_and_comes_out(prefork_worker: CeleryWorker, client: Celery) -> None:
     ballast = "ж" * 50_000
     with captured_events(client) as events:
         handles = [

@@ -23,8 +23,8 @@ from attune_tasks.secrets.vault import VaultSecretProvider
 from attune_tasks.settings import load_settings
 from attune_tasks.settings.model import VaultSettings
 from tests.integration.vault_place import VALUE, write_token
-from tests.integration.workers import wait_until
 from tests.vault import AppRole, StoredVault, Vault, make_ca, start_stored
+from tests.waiting import wait_until
 
 
 def provider(**settings: Any) -> VaultSecretProvider:

@@ -1,4 +1,4 @@
-"""Actions whose secrets are in a real Vault, through real workers: every way to log in, and every way to be refused."""
+"""Actions whose secrets are in a real Vault, through workers on a real Redis: each way to log in and to be refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.vault_place import VALUE, VaultWorker, vault_worker, write_token
+from tests.redis_server import RedisServer
 from tests.vault import AppRole, Vault, policy_for
 
 NEWER = "the-newer-value-of-version-2"
@@ -30,7 +31,12 @@ class Setup:
 
 
 @pytest.fixture(scope="module", params=["prefork", "threads"])
-def setup(request: pytest.FixtureRequest, vault: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+def setup(
+    request: pytest.FixtureRequest,
+    vault: Vault,
+    redis_server: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Setup]:
     folder = tmp_path_factory.mktemp("vault-worker")
     kv1, kv2, by_role, by_file, hidden = vault.kv(1), vault.kv(2), vault.kv(2), vault.kv(2), vault.kv(2)
     nested = {"key": VALUE, "database": {"password": VALUE}, "dotted.name": VALUE, "port": 5432}
@@ -80,7 +86,7 @@ def setup(request: pytest.FixtureRequest, vault: Vault, tmp_path_factory: pytest
         "destroyed": "app/destroyed#key",
         "wrong_field": "app/api#kye",
     }
-    with vault_worker(folder, settings, actions, pool=request.param) as worker:
+    with vault_worker(folder, settings, actions, redis=redis_server, pool=request.param) as worker:
         worker.kept_secret |= {vault.token, token, rotated, secret_id, NEWER}
         yield Setup(worker, vault, kv2, policy, role, rotated, token_file, hidden)
 
@@ -178,3 +184,15 @@ def test_each_process_logs_in_once_however_much_it_reads(setup: Setup) -> None:
     for _ in range(6):
         setup.worker.works("role")
     assert logins() <= max(before, 2)  # two processes
+
+
+def test_the_embedded_broker_serves_beside_vault_too(vault: Vault, tmp_path: Path) -> None:
+    kv = vault.kv()
+    vault.put(kv, "app/api", {"key": VALUE})
+    token = vault.new_token(vault.policy(f"{kv}/data/app/*"))
+    actions = {"tell": "app/api#key", "absent": "app/none#key"}
+    settings = {"url": vault.url, "token": token, "mount": kv}
+    with vault_worker(tmp_path / "place", settings, actions, redis=None) as worker:
+        worker.kept_secret |= {vault.token, token}
+        worker.works("tell")
+        worker.refused("absent", "key (app/none#key)")

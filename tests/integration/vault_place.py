@@ -11,8 +11,11 @@ from typing import Any, Final
 from celery import Celery
 
 from attune_tasks import ExecutionResult, Handle, enqueue
-from tests.integration.surfaces import holds, read_folder
-from tests.integration.workers import Place, RunningWorker, make_place, worker
+from tests.celery_worker import CeleryWorker
+from tests.integration.surfaces import captured_events, holds
+from tests.integration.workers import Place, make_place, worker
+from tests.redis_server import RedisServer
+from tests.waiting import wait_until
 
 __all__ = ["VALUE", "VaultWorker", "toml", "vault_worker", "write_token"]
 
@@ -25,13 +28,14 @@ _SCRIPT: Final = 'touch "$ATTUNE_ACTION_MARK"; get_secret -v KEY key; echo "$KEY
 class VaultWorker:
     """A worker whose provider is Vault."""
 
-    def __init__(self, place: Place, client: Celery, running: RunningWorker) -> None:
-        """Look after nothing yet."""
+    def __init__(self, place: Place, client: Celery, running: CeleryWorker, events: list[dict[str, Any]]) -> None:
+        """Look after nothing yet. `events` grows while the worker runs."""
         self.place = place
+        self.client = client
         self.running = running
+        self.events = events
         self.kept_secret: set[str] = {VALUE}
         """Values and tokens, which no text may hold."""
-        self._client = client
         self._marks = place.folder / "marks"
         self._marks.mkdir()
         self._count = 0
@@ -39,7 +43,7 @@ class VaultWorker:
     def start(self, action: str) -> Handle:
         """Enqueue an action, whose child leaves a mark."""
         self._count += 1
-        return enqueue(f"v.{action}", {"mark": str(self._marks / str(self._count))}, app=self._client)
+        return enqueue(f"v.{action}", {"mark": str(self._marks / str(self._count))}, app=self.client)
 
     def run(self, action: str) -> ExecutionResult:
         """Run an action; see that a child was started or not, as it says, and that no text holds a secret."""
@@ -47,14 +51,23 @@ class VaultWorker:
         result = handle.result(timeout=_SECONDS)
         mark = self._marks / str(self._count)
         assert mark.exists() == (result.started_at is not None)
-        surfaces = {
-            "result": json.dumps(result.to_dict()).encode(),
-            "log": self.running.log_path.read_bytes(),
-            "broker and backend": read_folder(self.place.embedded),
-        }
+        wait_until(lambda: self._ended(handle), "the last event")
+        surfaces = {"result": json.dumps(result.to_dict()).encode(), **self.surfaces()}
         for name, surface in surfaces.items():
             assert [secret for secret in self.kept_secret if holds(surface, secret)] == [], name
         return result
+
+    def surfaces(self) -> dict[str, bytes]:
+        """Give all that others can read of what happened so far."""
+        return {
+            "log": self.running.log_path.read_bytes(),
+            "events": json.dumps(self.events).encode(),
+            **self.place.stored(),
+        }
+
+    def _ended(self, handle: Handle) -> bool:
+        ends = {"task-succeeded", "task-failed"}
+        return any(event["type"] in ends and event["uuid"] == handle.task_id for event in self.events)
 
     def works(self, action: str, value: str = VALUE) -> None:
         """See that an action runs and has its secret."""
@@ -75,12 +88,21 @@ class VaultWorker:
 
 
 @contextmanager
-def vault_worker(
-    folder: Path, settings: Mapping[str, Any], actions: Mapping[str, str], *, pool: str = "prefork", seconds: float = 10
+def vault_worker(  # noqa: PLR0913 - a test names what it needs
+    folder: Path,
+    settings: Mapping[str, Any],
+    actions: Mapping[str, str],
+    *,
+    redis: RedisServer | None,
+    pool: str = "prefork",
+    seconds: float = 10,
 ) -> Iterator[VaultWorker]:
-    """Run a worker with `settings` as secrets.vault, and the pack ``v``: `actions` by name, each with its reference."""
+    """Run a worker with `settings` as secrets.vault, and the pack ``v``: `actions` by name, each with its reference.
+
+    With `redis` it is broker and result backend, otherwise the embedded ones are.
+    """
     folder.mkdir(exist_ok=True)
-    place = make_place(folder)
+    place = make_place(folder, redis)
     pack = folder / "packs" / "v" / "actions"
     pack.mkdir(parents=True)
     (pack.parent / "pack.yaml").write_text("ref: v\nversion: 1.0.0\n", encoding="utf-8")
@@ -98,8 +120,9 @@ def vault_worker(
         encoding="utf-8",
     )
     environ = {"ATTUNE_TASKS_CONFIG": str(config)}
-    with worker(place, "-P", pool, "-c", "2", environ=environ) as running:
-        yield VaultWorker(place, place.client(), running)
+    client = place.client()
+    with captured_events(client) as events, worker(place, "-P", pool, "-c", "2", environ=environ) as running:
+        yield VaultWorker(place, client, running, events)
 
 
 def toml(name: str, values: Mapping[str, Any]) -> str:

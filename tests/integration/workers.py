@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,35 +12,47 @@ from typing import Final
 from celery import Celery
 
 from attune_tasks._celery.embedded import embedded_config
+from tests.celery_worker import CeleryWorker, celery_worker_command, running_worker
 from tests.integration.packs import write_packs, write_secrets
+from tests.integration.surfaces import read_folder, read_redis
+from tests.redis_server import RedisServer
 
-__all__ = ["ROOT", "Place", "RunningWorker", "make_place", "wait_until", "worker"]
+__all__ = ["ROOT", "Place", "make_place", "worker"]
 
 ROOT: Final = Path(__file__).parents[2]
-_START_SECONDS: Final = 30.0
-_STOP_SECONDS: Final = 15.0
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
-    """Look until `condition` holds; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder with packs and secrets in it, and the embedded broker's data of one test."""
+    """A folder with packs and secrets in it, and the broker and the result backend of one test."""
 
     folder: Path
     packs: Path
     secrets: Path
+    redis: RedisServer | None = None
+    """None: the embedded broker and backend serve."""
+    database: int = 0
+    """Which database of that Redis is this place's alone."""
+    broker: str | None = None
+    """The address of another broker beside that Redis."""
 
     @property
     def embedded(self) -> Path:
         """Where the ready-made app finds its broker, given :meth:`environ`."""
         return self.folder / "state" / "attune-tasks" / "embedded"
+
+    @property
+    def broker_name(self) -> str:
+        """How the broker is called in the list of servers."""
+        return "embedded" if self.redis is None else (self.broker or "redis").partition(":")[0]
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Give Celery's settings for broker and backend, by their variables; none for the embedded ones."""
+        if self.redis is None:
+            return {}
+        url = self.redis.url(self.database)
+        return {"CELERY_BROKER_URL": self.broker or url, "CELERY_RESULT_BACKEND": url}
 
     def environ(self) -> dict[str, str]:
         """Give the whole environment of a worker."""
@@ -56,6 +64,7 @@ class Place:
             "ATTUNE_TASKS_PACKS": str(self.packs),
             "ATTUNE_TASKS_SECRETS__FILE__PATH": str(self.secrets),
             "ATTUNE_TASKS_GRACE": "1",
+            **self.urls,
             # Branches that only a worker goes through are measured, too.
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
@@ -63,57 +72,38 @@ class Place:
     def client(self) -> Celery:
         """Make an app like a user's own, on the same broker."""
         app = Celery("client", set_as_current=False)
-        app.conf.update(embedded_config(self.embedded), task_send_sent_event=True)
+        if self.redis is None:
+            app.conf.update(embedded_config(self.embedded))
+        else:
+            app.conf.update(
+                broker_url=self.urls["CELERY_BROKER_URL"], result_backend=self.urls["CELERY_RESULT_BACKEND"]
+            )
+        app.conf.task_send_sent_event = True
         app.conf.attune_tasks = {"packs": [str(self.packs)]}
         app.finalize()
         return app
 
+    def stored(self) -> dict[str, bytes]:
+        """Give all that stands in the broker and in the backend now, by their names."""
+        if self.redis is None:
+            return {"broker": read_folder(self.embedded / "broker"), "backend": read_folder(self.embedded / "results")}
+        with self.redis.client(self.database) as client:
+            return {"broker and backend": read_redis(client)}
 
-def make_place(folder: Path) -> Place:
-    """Fill `folder`."""
-    return Place(folder, write_packs(folder), write_secrets(folder))
 
-
-@dataclass(frozen=True)
-class RunningWorker:
-    """A worker that is ready."""
-
-    process: subprocess.Popen[bytes]
-    log_path: Path
-
-    def log(self) -> str:
-        """Give its log so far."""
-        return self.log_path.read_text(encoding="utf-8", errors="replace")
+def make_place(folder: Path, redis: RedisServer | None = None, broker: str | None = None) -> Place:
+    """Fill `folder`; with `redis`, take a database of it."""
+    database = redis.new_database() if redis else 0
+    return Place(folder, write_packs(folder), write_secrets(folder), redis, database, broker)
 
 
 @contextmanager
 def worker(
     place: Place, *arguments: str, app: str = "attune_tasks.app", environ: Mapping[str, str] | None = None
-) -> Iterator[RunningWorker]:
+) -> Iterator[CeleryWorker]:
     """Run ``celery -A app worker`` with DEBUG log and events; end it, and its whole session, by its pid."""
-    log_path = place.folder / "worker.log"
-    command = [sys.executable, "-m", "celery", "-A", app, "worker", "-l", "DEBUG", "-E", "--without-mingle", *arguments]
-    with log_path.open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=place.folder,
-            env=place.environ() | dict(environ or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    running = RunningWorker(process, log_path)
-    try:
-        wait_until(
-            lambda: " ready." in running.log() or process.poll() is not None, "the worker's start", _START_SECONDS
-        )
-        assert process.poll() is None, running.log()
+    command = celery_worker_command(app, "-l", "DEBUG", "-E", *arguments)
+    made = CeleryWorker(command, place.folder, place.environ() | dict(environ or {}), place.folder / "worker.log")
+    pool = arguments[arguments.index("-P") + 1] if "-P" in arguments else "prefork"
+    with running_worker(made, f"{pool}, broker: {place.broker_name}") as running:
         yield running
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()

@@ -46,6 +46,16 @@ def test_without_a_usable_home_the_folder_is_a_temporary_one(tmp_path: Path, mon
     assert default_folder() == tmp_path / f"attune-tasks-{os.geteuid()}"
 
 
+def test_a_user_of_whom_nothing_is_known_has_a_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert default_folder() == tmp_path / f"attune-tasks-{os.geteuid()}"
+
+
 def test_a_folder_that_others_can_open_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o750)

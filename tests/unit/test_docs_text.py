@@ -28,7 +28,7 @@ def test_every_block_has_a_name_of_its_own_and_a_test_that_uses_it() -> None:
     names = Counter(each.name for each in all_blocks())
     assert [name for name, count in names.items() if count > 1] == []
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_docs*.py"))
-    used = set(re.findall(r'block\(\s*"([a-z0-9-]+)"\s*\)', tests))
+    used = set(re.findall(r'(?:block|\.set)\(\s*"([a-z0-9-]+)"\s*\)', tests))
     assert used == set(names)
 
 
@@ -109,7 +109,7 @@ def test_every_key_of_a_pack_and_of_an_action_is_explained_and_no_other() -> Non
 def test_every_kind_of_error_is_explained() -> None:
     text = (ROOT / "docs" / "action-development.md").read_text(encoding="utf-8")
     classes = [getattr(errors, name) for name in errors.__all__ if name != "ActionFailed"]
-    codes = {each.code for each in classes} - {"error", "result_timeout"}  # no result has these
+    codes = {each.code for each in classes} - {"error", "result_timeout", "execution_exists"}  # no result has these
     assert sorted(code for code in codes if f"`{code}`" not in text) == []
 
 

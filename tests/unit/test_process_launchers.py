@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
-import shutil
 import signal
 import sys
 import tempfile
@@ -107,11 +106,12 @@ def test_one_is_renewed_after_so_many_executions(launchers: Launchers) -> None:
 def test_one_that_has_ended_is_replaced_and_its_folder_goes(launchers: Launchers) -> None:
     with launchers.launcher(SPEC) as launcher:
         run_true(launcher)
+    wait_until(lambda: folders_of(launcher), "the next private folder")
     os.kill(launcher.pid, signal.SIGKILL)
     wait_until(lambda: not alive(launcher.pid), "its end")
-    assert launcher.folder.parent.exists()
+    assert folders_of(launcher)
     assert use(launchers) != launcher.pid
-    assert not launcher.folder.parent.exists()
+    assert not folders_of(launcher)
 
 
 def test_one_that_was_stopped_while_idle_goes_on_when_it_is_needed(launchers: Launchers) -> None:
@@ -291,56 +291,60 @@ def test_legacy_env_gets_a_launcher_of_its_own_and_all_other_actions_share(tmp_p
     executor.close()
 
 
-def test_the_private_folder_is_within_one_of_the_launchers_own_and_both_are_private_and_go(
-    launchers: Launchers,
-) -> None:
+def test_the_next_private_folder_is_ready_is_private_and_goes_when_idle_or_closed(launchers: Launchers) -> None:
     with launchers.launcher(SPEC) as launcher:
+        for _ in range(2):
+            run_true(launcher)
+            wait_until(lambda: folders_of(launcher) == [launcher.folder], "the next private folder")
+            assert Path(launcher.folder).stat().st_mode & 0o777 == 0o700
+        wait_until(lambda: not folders_of(launcher), "its end in an idle launcher")
         run_true(launcher)
-        parent = launcher.folder.parent
-        assert parent.parent == Path(tempfile.gettempdir())
-        wait_until(launcher.folder.exists, "the next private folder")
-        assert [path.stat().st_mode & 0o777 for path in (parent, launcher.folder)] == [0o700, 0o700]
-        assert folders_of(launcher) == ["2"]
+        wait_until(lambda: folders_of(launcher), "the next private folder")
     launchers.close()
-    assert not parent.exists()
+    assert not folders_of(launcher)
 
 
-def test_a_folder_that_an_action_puts_in_place_of_the_next_ones_does_no_harm(tmp_path: Path) -> None:
+def test_the_name_of_the_next_private_folder_does_not_follow_from_that_of_this_one(launchers: Launchers) -> None:
+    with launchers.launcher(SPEC) as launcher:
+        names = [Path(launcher._folder(number)).name.removeprefix("attune-") for number in range(256)]
+    assert len({name[:8] for name in names}) == len({name[8:] for name in names}) == 256
+    assert {len(name) for name in names} == {16}
+
+
+TAKE = """
+import os
+def run(params):
+    next = params["next"]
+    if params["how"] == "gone":
+        os.rmdir(os.getcwd())
+        return []
+    for name in [next] if params["how"] else []:
+        os.path.isdir(name) and os.rmdir(name)
+        if params["how"] == "link":
+            os.symlink(params["victim"], name)
+        elif params["how"] == "folder":
+            os.makedirs(name + "/a/b")
+            os.symlink(params["victim"], name + "/a/link")
+            os.chmod(name + "/a", 0o500)
+        elif params["how"] == "file":
+            open(name, "w").close()
+    return os.listdir()
+"""
+
+
+def test_what_an_action_puts_in_place_of_the_next_private_folder_does_no_harm(tmp_path: Path) -> None:
     launchers = Launchers()
+    supervision = Supervision(launchers=launchers)
     victim = tmp_path / "victim"
     victim.mkdir(mode=0o750)
     (victim / "file").touch()
-    text = f"""
-import os
-def run(params):
-    here, number = os.path.split(os.getcwd())
-    os.chmod(here, 0o700)
-    next = os.path.join(here, str(int(number) + 1))
-    if params["how"] == "link":
-        os.symlink({str(victim)!r}, next)
-    elif params["how"] == "folder":
-        os.makedirs(next + "/a/b")
-    elif params["how"] == "file":
-        open(next, "w").close()
-    elif params["how"] == "gone":
-        os.rmdir(os.getcwd())
-        os.rmdir(here)
-    return os.listdir()
-"""
-    for how in ("link", "folder", "file", "gone", "nothing"):
-        result = (
-            run_script("python", tmp_path, text, parameters={"how": how}, supervision=Supervision(launchers=launchers))
-            if how != "gone"
-            else run_script(
-                "python",
-                tmp_path,
-                text.replace("return os.listdir()", "return []"),
-                parameters={"how": how},
-                supervision=Supervision(launchers=launchers),
-            )
-        )
+    run_script("python", tmp_path, "")
+    for how in ("", "link", "folder", "file", "gone", "link", ""):
+        following = launchers._idle[0]._folder(launchers._idle[0].executions + 1) if launchers._idle else "/none"
+        parameters = {"how": how, "victim": str(victim), "next": following}
+        result = run_script("python", tmp_path, TAKE, parameters=parameters, supervision=supervision)
         assert (result.status, result.result) == ("succeeded", []), (how, result)
-    assert len({launcher.pid for launcher in launchers._idle}) == 1
+    assert launchers._idle[0].executions == 7
     assert sorted(path.name for path in victim.iterdir()) == ["file"]
     assert victim.stat().st_mode & 0o777 == 0o750
     launchers.close()
@@ -355,20 +359,38 @@ def test_a_worker_that_removes_for_its_launcher_follows_no_link(tmp_path: Path) 
 import os, signal
 def run(params):
     here = os.getcwd()
-    parent = os.path.dirname(here)
-    os.symlink({str(victim)!r}, parent + "/link")
-    os.rename(parent, parent + "-moved")
-    os.symlink({str(victim)!r}, parent)
-    print(parent, flush=True)
+    print(here, flush=True)
+    if params["whole"]:
+        os.rmdir(here)
+        os.symlink({str(victim)!r}, here)
+    else:
+        os.symlink({str(victim)!r}, "link")
+        os.makedirs("deep/er")
+        os.symlink({str(victim)!r}, "deep/er/link")
     os.kill(os.getppid(), signal.SIGKILL)
     signal.pause()
 """
-    result = run_script("python", tmp_path, text)
-    assert result.error is not None
-    assert result.error["type"] == "launcher_lost"
-    assert [path.stat().st_mode & 0o777 for path in (victim, victim / "inner")] == [0o750, 0o750]
-    assert (victim / "inner" / "file").exists()
-    shutil.rmtree(f"{result.stdout.strip()}-moved")  # a folder that was renamed is no longer ours
+    for whole in (True, False):
+        result = run_script("python", tmp_path, text, parameters={"whole": whole})
+        assert result.error is not None
+        assert result.error["type"] == "launcher_lost"
+        assert not os.path.lexists(result.stdout.strip())
+        assert [path.stat().st_mode & 0o777 for path in (victim, victim / "inner")] == [0o750, 0o750]
+        assert (victim / "inner" / "file").exists()
+
+
+@pytest.mark.parametrize("runtime", ["python", "shell"])
+def test_a_private_folder_goes_whatever_is_in_it(tmp_path: Path, runtime: str) -> None:
+    text = {
+        "shell": "pwd; p=a; for i in {1..700}; do mkdir $p; cd $p; touch file; ln -s / root; done; chmod 0 ."
+        " && cd / && chmod 0500 $TMPDIR/a/a/a && mkfifo $TMPDIR/fifo && ln -s /nowhere $TMPDIR/broken\n",
+        "python": "import os\nprint(os.getcwd())\nfor n in range(3000):\n    os.mkdir('deep')\n    os.chdir('deep')\n",
+    }[runtime]
+    result = run_script(runtime, tmp_path, text)
+    assert result.status == "succeeded", result
+    folder = result.stdout.strip()
+    assert folder.startswith(tempfile.gettempdir())
+    wait_until(lambda: not os.path.lexists(folder), "the end of a private folder")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {"pydantic", "pydantic_settings", "hvac", "jsonschema"}
 LOCK_FILES = sorted((ROOT / "requirements").glob("*.txt"))
 MAXIMUM_LINES = 400
+SHELL_BASICS = ("sh", "bash", "grep")
 
 
 def heavy_modules_after(code: str) -> set[str]:
@@ -120,13 +121,22 @@ def bare_path(tmp_path: Path) -> Path:
     """Give a folder which, as PATH, has a shell's basics and all that the tests need but ps."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for command in ("sh", "bash", "grep"):
+    for command in SHELL_BASICS:
         found = shutil.which(command)
         assert found
         (folder / command).symlink_to(found)
-    for name in ("curl", "git", "openssl", "ssh", "psql"):
+    for name in needed_commands() - {*SHELL_BASICS, "ps"}:
         put_command(folder, name, "true")
     return folder
+
+
+def needed_commands() -> set[str]:
+    """Give the commands that the script looks for: the first word of each look, as the script has it."""
+    script = (ROOT / "tools" / "ensure-test-tools").read_text(encoding="utf-8")
+    found = re.findall(r'^ +need (\S+) "(?:command -v )?([\w-]+)', script, flags=re.MULTILINE)
+    assert len(found) == script.count("    need ")
+    assert ("procps", "ps") in found
+    return {command for _, command in found}
 
 
 def put_command(folder: Path, name: str, script: str) -> None:

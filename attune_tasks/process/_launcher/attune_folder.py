@@ -11,13 +11,10 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def make_folder(path):
-    """Make a folder for its user alone, and the one above it where that is missing. What is in its place goes."""
+    """Make a folder for its user alone. What is in its place goes."""
     try:
         os.mkdir(path, 0o700)
-    except FileNotFoundError:
-        os.mkdir(os.path.dirname(path), 0o700)
-        os.mkdir(path, 0o700)
-    except FileExistsError:  # an action has guessed the name of the next one's folder
+    except FileExistsError:  # an action has taken the name of the next one's folder
         remove_folder(path)
         os.mkdir(path, 0o700)
 

@@ -25,8 +25,10 @@ import attune_tree
 del sys.path[0]
 
 _NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
-_FATAL = ("HUP", "INT", "QUIT", "USR1", "USR2", "PIPE", "ALRM", "TERM", "VTALRM", "PROF", "XCPU", "XFSZ", "IO", "SYS")
+_FATAL = ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "VTALRM", "PROF", "XCPU", "IO", "SYS")
 _SIGNALS = [getattr(_signal, "SIG" + name) for name in _FATAL if hasattr(_signal, "SIG" + name)]
+_READ = 1 << 14
+_FOLDER_SECONDS = 1.0  # for which the next execution's private folder is kept ready
 _KILL_SECONDS = 10.0
 _CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -39,8 +41,8 @@ class Launcher:
         self.buffer = b""
         self.received = []
         self.guardians = []
-        self.folders = None
-        self.count = 0
+        self.folders = self.names = None
+        self.count = 0  # executions that are over
         self.folder = None
         self.child = self.status = None
         self.wake, wake_writer = os.pipe()
@@ -59,7 +61,7 @@ class Launcher:
         self.guardians = self.received
         self.ours += self.guardians
         self.received = []
-        self.folders = hello["folders"]
+        self.folders, self.names = hello["folders"], hello["names"]
         trouble = _preload(hello["entry"], hello["preload"], hello["library"])
         if hello["entry"]:
             sys.modules[hello["module"]].prepare(hello["locale"])
@@ -69,8 +71,11 @@ class Launcher:
         _signal.set_wakeup_fd(self.wake_writer, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, _do_nothing)
         for number in _SIGNALS:
-            _signal.signal(number, _signal.SIG_IGN)
-        self.make_folder()
+            plain = _signal.default_int_handler if number == _signal.SIGINT else _signal.SIG_DFL
+            _signal.signal(number, plain)
+        # Held back, not ignored: a fork has nothing to set, and no signal that is meant for it gets lost before that.
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, _SIGNALS)
+        self.threads_possible = bool(hello["preload"])
         gc.collect()
         gc.freeze()  # children need not go through what was there before them, and share its memory
         self.say("ready", trouble or "-")
@@ -84,14 +89,20 @@ class Launcher:
             if self.child is not None:
                 self.watch()
             self.remove_folder()
-            self.make_folder()
+            self.count += 1
+            try:  # noqa: SIM105 - contextlib is not loaded here
+                self.make_folder()
+            except OSError:
+                pass  # tried again when it is needed, and told then
 
     def next_message(self):
         """Wait for the next thing to do while nothing runs. A late `kill` finds nothing any more."""
         while True:
             message = self.taken()
             if message is None:
-                self.turn()
+                if not self.turn(_FOLDER_SECONDS):
+                    self.remove_folder()  # an idle worker has nothing in the temporary folder
+                    self.turn()
             elif message["do"] in {"hello", "run"}:
                 return message
 
@@ -99,13 +110,11 @@ class Launcher:
         """Start a child; give True in it where it was forked."""
         ends = dict(zip(message["ends"], self.received))  # noqa: B905 - Python 3.9 knows no strict=
         self.received = []
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)  # what comes in between is for the child as it will be
         try:
-            if self.folder is None and not message["folder"]:
-                self.folder = self.made_folder()  # it failed before: say why
+            self.make_folder()
             os.chdir(message["folder"] or self.folder)  # posix_spawn has no such thing
             if message["argv"] is None or message["limits"]:
-                problem = _thread_problem()
+                problem = self.threads_possible and _thread_problem()
                 if problem:
                     self.say("failed", "0", problem)
                     return False
@@ -123,14 +132,12 @@ class Launcher:
                 os.chdir("/")
                 for end in ends.values():
                     os.close(end)
-                _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
         return False
 
     def become(self, message, ends):
         """Turn this fork into the child that the message asks for; where that is a program, execute it."""
         _signal.set_wakeup_fd(-1)
-        for number in (*_SIGNALS, _signal.SIGCHLD):
-            _signal.signal(number, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         self.socket.detach()
         try:
             os.setsid()
@@ -141,18 +148,14 @@ class Launcher:
                     os.close(end)
             os.umask(0o077)
             if message["limits"]:
-                import resource
-
-                for name, bound in message["limits"].items():
-                    number = getattr(resource, "RLIMIT_" + name)
-                    hard = resource.getrlimit(number)[1]
-                    last = bound + 1 if name == "CPU" else bound  # SIGXCPU says why, SIGKILL a second later does not
-                    if hard != resource.RLIM_INFINITY:
-                        last = min(last, hard)
-                    resource.setrlimit(number, (min(bound, last), last))
-            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
+                _bound(message["limits"])
             if message["argv"] is not None:
-                os.execve(message["argv"][0], message["argv"], message["env"])  # noqa: S606 - a program is what was asked for
+                for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # which Python ignores
+                    _signal.signal(number, _signal.SIG_DFL)
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+            if message["argv"] is not None:
+                program, arguments = message["argv"][0], message["argv"]
+                os.execve(program, arguments, message["env"])  # noqa: S606 - a program is what was asked for
         except OSError as error:
             os.write(2, b"attune_tasks: the action could not be started: %s\n" % os.strerror(error.errno).encode())
             os._exit(126)
@@ -204,9 +207,10 @@ class Launcher:
             if pid == self.child:
                 self.status = status
 
-    def turn(self):
-        """Wait until there is something to do. Where the worker has ended, all ends."""
-        for end, _ in self.poll.poll():
+    def turn(self, seconds=None):
+        """Wait until there is something to do, and do it; give whether there was. With the worker's end, all ends."""
+        ready = self.poll.poll(None if seconds is None else seconds * 1000)
+        for end, _ in ready:
             if end == self.wake:
                 _drain(end)
                 if self.child is None:
@@ -215,11 +219,12 @@ class Launcher:
                 self.receive()
             else:
                 self.end()
+        return bool(ready)
 
     def receive(self):
         """Read from the socket what is there."""
         try:
-            data, beside, _, _ = self.socket.recvmsg(1 << 16, _socket.CMSG_SPACE(8 * 4), _CLOEXEC)
+            data, beside, _, _ = self.socket.recvmsg(_READ, _socket.CMSG_SPACE(8 * 4), _CLOEXEC)
         except OSError:
             data, beside = b"", ()
         for level, kind, content in beside:
@@ -246,19 +251,12 @@ class Launcher:
             self.end()
 
     def make_folder(self):
-        """Make the next execution's private folder. Its name is known to the worker, which counts as we do."""
-        self.count += 1
-        self.folder = None
-        try:
-            self.folder = self.made_folder()
-        except OSError:
-            return  # tried again when it is needed, and told then
-
-    def made_folder(self):
-        """Make the folder, and give its path. It is within one of our own, where nobody else can take its name."""
-        path = "%s/%d" % (self.folders, self.count)
-        attune_folder.make_folder(path)
-        return path
+        """Make the private folder, unless it is there. The worker knows its name and counts as we do; others do not."""
+        if self.folder is None:
+            at = self.count % (len(self.names) // 16) * 16
+            path = self.folders + self.names[at : at + 16]
+            attune_folder.make_folder(path)
+            self.folder = path
 
     def remove_folder(self):
         """Remove the private folder and what is in it."""
@@ -269,8 +267,7 @@ class Launcher:
     def end(self):
         """Take all down and end."""
         self.kill_all()
-        if self.folders is not None:
-            attune_folder.remove_folder(self.folders)
+        self.remove_folder()
         os._exit(0)
 
 
@@ -283,8 +280,21 @@ def _spawn(message, ends):
         file_actions=[(os.POSIX_SPAWN_DUP2, end, number) for end, number in _placed(message, ends)],
         setsid=True,
         setsigmask=[],
-        setsigdef=[*_SIGNALS, _signal.SIGCHLD],
+        setsigdef=[_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGCHLD, _signal.SIGINT],
     )
+
+
+def _bound(limits):
+    """Set bounds for this process, none above what it has."""
+    import resource
+
+    for name, bound in limits.items():
+        number = getattr(resource, "RLIMIT_" + name)
+        hard = resource.getrlimit(number)[1]
+        last = bound + 1 if name == "CPU" else bound  # SIGXCPU says why, SIGKILL a second later does not
+        if hard != resource.RLIM_INFINITY:
+            last = min(last, hard)
+        resource.setrlimit(number, (min(bound, last), last))
 
 
 def _placed(message, ends):
@@ -328,6 +338,8 @@ def _reset_signals():
     for number in _signal.valid_signals():
         if _signal.getsignal(number) not in (_signal.SIG_DFL, None):
             _signal.signal(number, _signal.SIG_DFL)
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python tells these as errors
+        _signal.signal(number, _signal.SIG_IGN)
 
 
 def _do_nothing(number, frame):

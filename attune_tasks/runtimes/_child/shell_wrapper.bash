@@ -17,7 +17,7 @@ IFS= read -r -N "$2" _attune_line || {
     printf 'attune_tasks: the secrets'\'' line ended too early\n' >&2
     exit 126
 }
-_attune_parts=($_attune_line)
+[[ $_attune_line == '{}'* ]] || _attune_parts=($_attune_line)
 for ((_attune_i = 3; _attune_i < ${#_attune_parts[@]}; _attune_i += 4)); do
     if [[ ${_attune_parts[_attune_i]} == *\\* ]]; then
         printf -v _attune_line %b "${_attune_parts[_attune_i]}"

@@ -1,0 +1,42 @@
+"""Reading a file that must be its owner's alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+__all__ = ["NotPrivateError", "read_private"]
+
+
+class NotPrivateError(Exception):
+    """The file can't be used; the text says why, and holds nothing of what is in it."""
+
+
+def read_private(path: Path) -> bytes:
+    """Give what `path` holds. A symlink is followed (mounted secrets are often symlinks); its end is what counts.
+
+    Raises NotPrivateError where it can't be opened, is no regular file, belongs to another user, or has a mode that
+    gives anything to group or others.
+    """
+    try:
+        opened = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - pathlib has no opener
+    except OSError as error:
+        msg = f"{path} can't be opened: {error.strerror}"
+        raise NotPrivateError(msg) from None
+    with opened as file:
+        status = os.fstat(file.fileno())  # of the opened file: no other can take its place now
+        if not stat.S_ISREG(status.st_mode):
+            msg = f"{path} is not a regular file"
+            raise NotPrivateError(msg)
+        if status.st_uid != os.geteuid():
+            msg = f"{path} belongs to another user: run `chown {os.geteuid()} {path}`"
+            raise NotPrivateError(msg)
+        if status.st_mode & 0o077:
+            msg = f"{path} is open to other users (mode {stat.S_IMODE(status.st_mode):04o}): run `chmod 600 {path}`"
+            raise NotPrivateError(msg)
+        return file.read()
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO would wait for its writer
