@@ -74,7 +74,13 @@ class ActionExecutor:
         self._confinements: dict[str, Confinement] = {}
         kept = settings.launchers
         self._launchers = Launchers(
-            LaunchersPolicy(kept.per_slot, kept.renew_after, undumpable=kept.undumpable, guardians=tuple(guardians))
+            LaunchersPolicy(
+                kept.per_slot,
+                kept.renew_after,
+                undumpable=kept.undumpable,
+                cgroup=kept.cgroup,
+                guardians=tuple(guardians),
+            )
         )
 
     def close(self) -> None:

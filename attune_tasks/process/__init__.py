@@ -2,7 +2,7 @@
 
 from attune_tasks.process.cancellation import Cancellation
 from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, Control, fault_of
-from attune_tasks.process.launcher import CONTROL_NUMBER, Launcher, LauncherSpec
+from attune_tasks.process.launcher import CONTROL_NUMBER, Launcher, LauncherSpec, user_entry
 from attune_tasks.process.launchers import Launchers, LaunchersPolicy
 from attune_tasks.process.output import OutputFilter
 from attune_tasks.process.program import Program
@@ -24,4 +24,5 @@ __all__ = [
     "Supervision",
     "fault_of",
     "run_program",
+    "user_entry",
 ]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Final, Protocol
+from typing import Protocol
 
 __all__ = ["Ending", "Tree"]
 
 logger = logging.getLogger("attune_tasks.process")
 
-_KILL_SECONDS: Final = 12.0
-"""How long the launcher is given to kill everything: it tries for ten seconds itself."""
-
 
 class Tree(Protocol):
     """All processes of one execution."""
+
+    @property
+    def kill_seconds(self) -> float:
+        """How long :meth:`kill` is given before :meth:`abandon` follows."""
 
     def terminate(self) -> None:
         """Ask all of them to end."""
@@ -54,17 +55,21 @@ class Ending:
         """Kill what is left, with no more grace."""
         if not self._killing:
             self._killing = True
-            self.due = time.monotonic() + _KILL_SECONDS
+            self.due = time.monotonic() + self._tree.kill_seconds
             self._tree.kill()
+
+    def abandon(self) -> None:
+        """Go around what does not kill the tree."""
+        logger.warning("%s: its launcher does not kill it, and is killed itself", self._name)
+        self._tree.abandon()
+        self.due = time.monotonic() + self._tree.kill_seconds
 
     def escalate_if_due(self) -> None:
         """Take the next step where it is due."""
         if self.due is None or time.monotonic() < self.due:
             return
         if self._killing:
-            logger.warning("%s: its launcher does not kill it, and is killed itself", self._name)
-            self._tree.abandon()
-            self.due = time.monotonic() + _KILL_SECONDS
+            self.abandon()
         else:
             if self._grace > 0:
                 logger.warning("%s has not ended %g seconds after SIGTERM, and is killed", self._name, self._grace)

@@ -11,19 +11,22 @@ import secrets
 import select
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from attune_tasks.errors import StartError
+from attune_tasks.process._launcher import attune_tree
 from attune_tasks.process._launcher.attune_folder import remove_folder
-from attune_tasks.process.orphans import start_ticks, sweep
+from attune_tasks.process.cgroup import Cgroup
+from attune_tasks.process.orphans import Siblings, start_ticks, sweep
 
-__all__ = ["CONTROL_NUMBER", "Launcher", "LauncherSpec", "Said"]
+__all__ = ["CONTROL_NUMBER", "Launcher", "LauncherSpec", "Said", "user_entry"]
 
 CONTROL_NUMBER: Final = 200
 """Where a child finds its control channel, and above it a wrapper's own input: scripts like to use 3 and 10."""
@@ -31,6 +34,16 @@ CONTROL_NUMBER: Final = 200
 _SCRIPT: Final = Path(__file__).parent / "_launcher" / "attune_launcher.py"
 _START_SECONDS: Final = 30.0
 _END_SECONDS: Final = 2.0
+_SEND_SECONDS: Final = 5
+"""How long a launcher that reads nothing, for it was stopped, is waited for."""
+_NAMES: Final = 256
+"""How many names of private folders a launcher has. They come again, but another user never knows the next one."""
+_MAX_LINE_BYTES: Final = 1 << 16
+_MAX_DIGITS: Final = 9
+"""Of a number that a launcher says: pids have 7 at most, wait statuses 5."""
+_KILL_SECONDS: Final = 12.0
+"""How long the launcher is given to kill everything: it tries for ten seconds itself."""
+_KILL_SECONDS_BESIDE_CGROUP: Final = 1.0
 _MARSHAL_VERSION: Final = 2
 """Which every Python 3 reads: an action's interpreter may be older than the worker's."""
 
@@ -66,7 +79,11 @@ class Said:
     def left_behind(self) -> list[tuple[int, int]]:
         """Give pid and uid of each process that could not be killed."""
         pairs = [pair.partition(":") for pair in self.rest.split(",")]
-        return [(int(pid), int(uid)) for pid, _, uid in pairs if pid.isdecimal() and uid.lstrip("-").isdecimal()]
+        return [
+            (int(pid), -1 if uid == "-1" else int(uid))
+            for pid, _, uid in pairs
+            if len(pid) <= _MAX_DIGITS >= len(uid) and pid.isdecimal() and (uid.isdecimal() or uid == "-1")
+        ]
 
 
 class Launcher:
@@ -78,15 +95,18 @@ class Launcher:
         guardians: Sequence[int] = (),
         *,
         undumpable: bool = True,
-        siblings: Callable[[], Collection[int]] = tuple,
+        cgroup: bool = True,
+        siblings: Siblings | None = None,
     ) -> None:
         """Start a launcher, and wait until it is ready.
 
-        It dies with each of the processes `guardians`, by pid. `siblings` gives the pids of the other launchers of this
-        process. Raises StartError where it does not get ready within 30 seconds.
+        It dies with each of the processes `guardians`, by pid. `cgroup`: it gets one of its own where that can be had.
+        `siblings` are all launchers of this process; it is one of them until it is closed. Raises StartError where it
+        does not get ready within 30 seconds.
         """
         self.spec = spec
-        self._siblings = siblings
+        self._siblings = siblings or Siblings()
+        self._cgroup: Cgroup | None = None
         self._module = Path(spec.entry).stem if spec.entry else None
         self.executions = 0
         self.unforkable: str | None = None
@@ -94,16 +114,21 @@ class Launcher:
         self.reusable = True
         self.process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
-        self._folders = os.path.join(tempfile.gettempdir(), f"attune-{secrets.token_hex(8)}")  # noqa: PTH118 - text
+        self._folders = os.path.join(tempfile.gettempdir(), "attune-")  # noqa: PTH118 - text
+        self._names = secrets.token_hex(8 * _NAMES)
         ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
         self._socket = ours
         try:
-            with theirs:
+            with theirs, self._siblings.starting() as pids:
                 self.process = _start(spec, theirs, undumpable=undumpable)
+                pids.add(self.process.pid)
+            self._cgroup = Cgroup.made(self.process.pid) if cgroup else None
             self._start_ticks = start_ticks(self.process.pid)
             hello = {
                 "do": "hello",
                 "folders": self._folders,
+                "names": self._names,
                 "entry": spec.entry,
                 "module": self._module,
                 "locale": {os.fsencode(name): os.fsencode(value) for name, value in spec.locale},
@@ -114,7 +139,7 @@ class Launcher:
                 self._send(hello, descriptors)
             self._await_ready()
         except BaseException:
-            self.close()
+            self.take_over()  # what a preload has started, too
             raise
 
     @property
@@ -125,7 +150,7 @@ class Launcher:
     @property
     def folder(self) -> str:
         """The private folder of the next execution, or of the one that runs. The launcher makes and removes it."""
-        return f"{self._folders}-{self.executions + 1}"
+        return self._folder(self.executions)
 
     def fileno(self) -> int:
         """Give the descriptor that is readable when the launcher has said something."""
@@ -154,6 +179,8 @@ class Launcher:
             "dumpable": dumpable,
             "module": self._module,
         }
+        if self._cgroup is not None:
+            self._cgroup.bound(limits.get("NPROC"))
         self._send(message, list(ends.values()))
 
     def terminate(self) -> None:
@@ -164,17 +191,36 @@ class Launcher:
         """Have all killed that runs below the launcher; ``gone`` tells when it is done."""
         self._command("kill")
 
+    @property
+    def kill_seconds(self) -> float:
+        """How long :meth:`kill` may take before there is :meth:`abandon`."""
+        return _KILL_SECONDS if self._cgroup is None else _KILL_SECONDS_BESIDE_CGROUP
+
+    def resume(self) -> bool:
+        """Continue it where its action has stopped it; give whether that was so."""
+        stat = attune_tree.stat_of(self.pid) if self.pid else None
+        if stat is None or stat[0] != "T" or self.process is None:
+            return False
+        self.process.send_signal(signal.SIGCONT)
+        return True
+
     def abandon(self) -> None:
         """Kill the launcher, which does not do what it is told; then there is :meth:`take_over`."""
         if self.process is not None:
             self.process.kill()
 
+    def clear(self, left: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Kill what the launcher could not kill, where there is another means; give what is still left."""
+        return left if self._cgroup is None else self.take_over()
+
     def take_over(self) -> list[tuple[int, int]]:
-        """Clean up behind a launcher that has ended; give pid and uid of what can't be killed."""
+        """Clean up behind a launcher that is of no more use; give pid and uid of what can't be killed."""
+        self.reusable = False
+        if self._cgroup is not None:
+            self._cgroup.kill()
         self.close()
-        left = sweep(self._start_ticks, self._siblings)
-        remove_folder(self.folder)
-        remove_folder(f"{self._folders}-{self.executions + 2}")
+        left = sweep(self._start_ticks, self._siblings) if self.process is not None else []
+        self._remove_folders()
         return left
 
     def read(self) -> list[Said] | None:
@@ -186,6 +232,8 @@ class Launcher:
         if not data:
             return None
         *lines, self._buffer = (self._buffer + data).split(b"\n")
+        if len(self._buffer) > _MAX_LINE_BYTES:
+            return None  # it is none of ours any more, whatever it is
         return [_parsed(line) for line in lines]
 
     def begin(self) -> None:
@@ -210,6 +258,8 @@ class Launcher:
     def hang_up(self) -> None:
         """Let it end, and all below it."""
         self._socket.close()
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(signal.SIGCONT)  # somebody may have stopped it
 
     def close(self) -> None:
         """Let it end; wait for that for two seconds at the most, then kill it."""
@@ -221,12 +271,25 @@ class Launcher:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.process.returncode:  # it was killed, and did not clean up
+            self._remove_folders()
+        self._siblings.discard(self.process.pid)
+        if self._cgroup is not None:
+            self._cgroup.remove()
 
     def let_go(self) -> None:
         """Close the socket and wait for nothing: in a forked copy of the process whose launcher it is."""
         self._socket.close()
         if self.process is not None:
             self.process.returncode = 0  # another's child: subprocess is not to wait for it
+
+    def _folder(self, number: int) -> str:
+        at = number % _NAMES * 16
+        return self._folders + self._names[at : at + 16]
+
+    def _remove_folders(self) -> None:
+        for number in (self.executions, self.executions + 1):
+            remove_folder(self._folder(number))
 
     def _command(self, word: str) -> None:
         with contextlib.suppress(StartError):  # it is gone, which reading tells
@@ -255,13 +318,20 @@ class Launcher:
                 break
             said = self.read()
             if said is None:
-                msg = f"the launcher of {self.spec.name} did not start: see that {self.spec.interpreter} runs"
+                msg = f"the launcher of {self.spec.name} did not start: see that {_what_runs(self.spec)}"
                 raise StartError(msg)
             if said:
                 self.unforkable = None if said[0].rest == "-" else said[0].rest
                 return
         msg = f"the launcher of {self.spec.name} was not ready within {_START_SECONDS:g} seconds"
         raise StartError(msg + (f": is it `preload: [{', '.join(self.spec.preload)}]`?" if self.spec.preload else ""))
+
+
+def _what_runs(spec: LauncherSpec) -> str:
+    """Say what has to be so for a launcher to start."""
+    whom = f", as the user {spec.run_as}, and that this user can read {_SCRIPT.parents[2]}" if spec.run_as else ""
+    preload = f", and that `preload: [{', '.join(spec.preload)}]` does not end it" if spec.preload else ""
+    return f"{spec.interpreter} runs{whom}{preload}"
 
 
 def _start(spec: LauncherSpec, theirs: socket.socket, *, undumpable: bool) -> subprocess.Popen[bytes]:
@@ -304,7 +374,8 @@ def _opened(pids: Sequence[int]) -> Iterator[list[int]]:
     opened: list[int] = []
     try:
         for pid in pids if hasattr(os, "pidfd_open") else ():
-            with contextlib.suppress(ProcessLookupError):
+            # Ended already, or (ENOSYS, EPERM) kept from us by a sandbox: the end of the socket tells it mostly.
+            with contextlib.suppress(OSError):
                 opened.append(os.pidfd_open(pid))
         yield opened
     finally:
@@ -315,4 +386,5 @@ def _opened(pids: Sequence[int]) -> Iterator[list[int]]:
 def _parsed(line: bytes) -> Said:
     word, _, rest = line.decode(errors="replace").partition(" ")
     first, _, last = rest.partition(" ")
-    return Said(word, int(first) if first.isdecimal() else 0, last if last and first.isdecimal() else rest)
+    number = int(first) if first.isdecimal() and len(first) <= _MAX_DIGITS else 0
+    return Said(word, number, last if last and first.isdecimal() else rest)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from attune_tasks.process.launcher import Launcher, LauncherSpec
-from attune_tasks.process.orphans import Orphanage
+from attune_tasks.process.orphans import Orphanage, Siblings
 
 __all__ = ["Launchers", "LaunchersPolicy"]
 
@@ -28,6 +28,8 @@ class LaunchersPolicy:
     """Executions, after which a launcher is replaced: its forks share its hash seed and address layout."""
     undumpable: bool = True
     """Whether no other process of the same user may look into launchers and forked actions."""
+    cgroup: bool = True
+    """Whether each launcher gets a cgroup of its own, where the worker can make one."""
     guardians: Sequence[int] = field(default_factory=tuple)
     """Pids of the processes with whose end launchers take all down, beside this one."""
 
@@ -45,7 +47,7 @@ class Launchers:
         self._in_use = 0
         self._slots = 1
         """The most that were in use at once."""
-        self._pids: set[int] = set()
+        self._siblings = Siblings()
         self._orphanage = Orphanage()
         self._said: set[tuple[str, str]] = set()
         self._closed = False
@@ -66,10 +68,8 @@ class Launchers:
         keep = False
         try:
             if launcher is None:
-                guardians = (os.getpid(), *self._policy.guardians)
-                undumpable = self._policy.undumpable
-                launcher = Launcher(spec, guardians, undumpable=undumpable, siblings=lambda: self._pids)
-                self._pids.add(launcher.pid)
+                with self._orphanage:
+                    launcher = self._new(spec)
                 self._tell_once(launcher)
             with self._orphanage:
                 yield launcher
@@ -98,7 +98,11 @@ class Launchers:
             launcher.hang_up()  # so that all of them end at the same time
         for launcher in launchers:
             launcher.close()
-            self._pids.discard(launcher.pid)
+
+    def _new(self, spec: LauncherSpec) -> Launcher:
+        policy = self._policy
+        guardians = (os.getpid(), *policy.guardians)
+        return Launcher(spec, guardians, undumpable=policy.undumpable, cgroup=policy.cgroup, siblings=self._siblings)
 
     def _taken(self, spec: LauncherSpec) -> Launcher | None:
         """Take the most recently used one of a spec out of those that wait."""

@@ -6,14 +6,14 @@ import ctypes
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Final
 
 from attune_tasks.process._launcher import attune_tree
 
-__all__ = ["Orphanage", "start_ticks", "sweep"]
+__all__ = ["Orphanage", "Siblings", "start_ticks", "sweep"]
 
 logger = logging.getLogger("attune_tasks.process")
 
@@ -48,27 +48,51 @@ class Orphanage:
                 _set_subreaper(on=False)
 
 
+class Siblings:
+    """The launchers of this process, by pid. One that is just being started is among them, too."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._pids: set[int] = set()
+
+    @contextmanager
+    def starting(self) -> Iterator[set[int]]:
+        """Give the set for one to be added, while nobody looks."""
+        with self._lock:
+            yield self._pids
+
+    def discard(self, pid: int) -> None:
+        """Take one out that has ended."""
+        with self._lock:
+            self._pids.discard(pid)
+
+    def without(self, pids: list[int]) -> list[int]:
+        """Give those of `pids`, which run by now, that are none of them."""
+        with self._lock:
+            return [pid for pid in pids if pid not in self._pids]
+
+
 def start_ticks(pid: int) -> int:
     """Give when a process was started, in the clock ticks of /proc; 0 where that can't be had."""
     stat = attune_tree.stat_of(pid)
     return int(stat[_START]) if stat else 0
 
 
-def sweep(since: int, launchers: Callable[[], Collection[int]]) -> list[tuple[int, int]]:
+def sweep(since: int, launchers: Siblings) -> list[tuple[int, int]]:
     """Kill what a lost launcher left to this process; give pid and uid of what can't be killed.
 
     That is each child of this process which began at `since` (ticks) or later in a session of its own, and is none of
-    `launchers()`, by pid. An action can't be in the worker's session. A program that another task in another thread
+    `launchers`. An action can't be in the worker's session. A program that another task in another thread
     starts meanwhile in a new session can't be told from it, and is killed, too.
     """
 
     def orphans() -> list[int]:
-        ours = launchers()
         session = os.getsid(0)
         found = []
-        for pid in attune_tree.children_of(os.getpid()):
+        for pid in launchers.without(attune_tree.children_of(os.getpid())):
             stat = attune_tree.stat_of(pid)
-            if stat and pid not in ours and int(stat[_SESSION]) != session and int(stat[_START]) >= since:
+            if stat and int(stat[_SESSION]) != session and int(stat[_START]) >= since:
                 found.append(pid)
         return found
 

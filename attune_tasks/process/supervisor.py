@@ -23,7 +23,10 @@ __all__ = ["Outcome", "Supervision", "run_program"]
 _READ_BYTES: Final = 1 << 16
 _DRAIN_SECONDS: Final = 0.5
 """How long output is awaited after the child's end from what it left behind (``exec > >(tee log)`` needs a moment)."""
-_LONGEST_WAIT: Final = 3600.0
+_LONGEST_WAIT: Final = 1.0
+"""After so many seconds without a sign it is looked whether the action has stopped its launcher."""
+_LONGEST_WAIT_FOR_KILL: Final = 0.1
+_STOPPED_TOO_OFTEN: Final = 3
 _OUTPUTS: Final = ("stdout", "stderr", "control")
 
 
@@ -173,7 +176,8 @@ class _Run:
     def _until_exit(self) -> None:
         deadline = None if self._timeout is None else self._started + self._timeout
         while not self._exited:
-            self._turn(self._ending.due if self._ending.begun else deadline)
+            if not self._turn(self._ending.due if self._ending.begun else deadline):
+                self._launcher.resume()
             self._ending.escalate_if_due()
             if deadline is not None and time.monotonic() >= deadline:
                 self._end(timed_out=True)
@@ -190,8 +194,12 @@ class _Run:
         """Kill what is left."""
         if not self._over:
             self._ending.kill()
+        stopped = 0
         while not self._over:
-            self._turn(self._ending.due)
+            if not self._turn(self._ending.due, _LONGEST_WAIT_FOR_KILL) and self._launcher.resume():
+                stopped += 1  # something stops it as often as it is continued
+                if stopped == _STOPPED_TOO_OFTEN:
+                    self._ending.abandon()
             self._ending.escalate_if_due()
 
     def _end(self, *, timed_out: bool = False, cancelled: bool = False) -> None:
@@ -199,11 +207,11 @@ class _Run:
             self._timed_out, self._cancelled = timed_out, cancelled
             self._ending.begin()
 
-    def _turn(self, due: float | None) -> None:
-        """Serve what is ready, or wait for it until `due`."""
-        # Never longer than an hour at once: poll's milliseconds are a C int, which ends after 24 days.
-        wait = None if due is None else min(max(0.0, due - time.monotonic()), _LONGEST_WAIT) * 1000
-        for descriptor, _ in self._poll.poll(wait):
+    def _turn(self, due: float | None, longest: float = _LONGEST_WAIT) -> bool:
+        """Serve what is ready, or wait for it until `due`, for `longest` seconds at most; give whether anything was."""
+        wait = longest if due is None else min(max(0.0, due - time.monotonic()), longest)
+        ready = self._poll.poll(wait * 1000)
+        for descriptor, _ in ready:
             name = self._names.get(descriptor)
             if name in _OUTPUTS:
                 self._receive(name)
@@ -214,6 +222,7 @@ class _Run:
                 self._end(cancelled=True)
             elif name is not None:
                 self._send(name)
+        return bool(ready)
 
     def _hear(self) -> None:
         """Take what the launcher has said. It runs as the action's user: words out of place are ignored."""
@@ -232,10 +241,13 @@ class _Run:
             elif said.word == "gone":
                 self._exited = self._over = True
                 self._left_behind = said.left_behind()
+                if self._left_behind:
+                    self._left_behind = self._launcher.clear(self._left_behind)
+                    return
             elif said.word == "failed" and not self._exited:
                 self._exited = self._over = True
                 self._problem = self._start_problem(said)
-        if self._over and not self._left_behind:
+        if self._over:
             self._launcher.finished()
 
     def _lost(self) -> None:
@@ -296,5 +308,5 @@ class _Run:
 def _return_code(status: int) -> int | None:
     try:
         return os.waitstatus_to_exitcode(status)
-    except ValueError:
+    except (ValueError, OverflowError):  # it may say anything
         return None

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from attune_tasks.context import DEFAULT_PATH, ExecutionContext
 from attune_tasks.errors import ParametersTooLargeError
+from attune_tasks.process import user_entry
 from attune_tasks.runtimes.parameters import variable_text
 from attune_tasks.wire import WIRE_VERSION
 from attune_tasks.wire_names import parameter_variable
@@ -39,7 +40,7 @@ def child_environment(context: ExecutionContext, parameters: Mapping[str, Any], 
     _check_sizes(context.env, "variable", "hand it over as a parameter")
     return {
         "PATH": DEFAULT_PATH,
-        "HOME": _home(),
+        "HOME": _home(context.confinement.run_as),
         **{name: value for name in _FROM_WORKER if (value := os.environ.get(name)) is not None},
         "TMPDIR": temp_folder,
         **context.env,
@@ -66,8 +67,10 @@ def _check_sizes(texts: Mapping[str, str], kind: str, way_out: str) -> None:
             raise ParametersTooLargeError(msg)
 
 
-def _home() -> str:
-    """Give the worker's home: its HOME, else what the user database says; / where it has neither."""
+def _home(user: str | None) -> str:
+    """Give the home of `user`; None: the worker's HOME, else what the user database says; / where it has neither."""
+    if user is not None:
+        return user_entry(user).pw_dir
     try:
         return os.environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
     except KeyError:

@@ -39,6 +39,8 @@ def _refuse_bool(value: Any) -> Any:
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
 Grace = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
 Size = Annotated[int, Field(ge=0), BeforeValidator(_refuse_bool)]
+Bound = Annotated[int, Field(ge=1, lt=1 << 63), BeforeValidator(_refuse_bool)]
+"""For setrlimit(2)."""
 Name = Annotated[str, Field(min_length=1)]
 StateName = Annotated[str, Field(min_length=1, pattern=r"^[^{}]+$")]
 """No braces: they would end the hash tag."""
@@ -149,16 +151,19 @@ class LaunchersSettings(_Group):
         default=True,
         description="Whether worker, launchers and forked actions are closed to other processes of the same user.",
     )
+    cgroup: bool = Field(
+        default=True, description="Whether each launcher gets a cgroup, where the worker can make one below its own."
+    )
 
 
 class LimitsSettings(_Group):
     """Bounds for each child, by setrlimit; an action's metadata may set lower ones."""
 
-    memory: Annotated[int, Field(ge=1)] | None = Field(None, description="Bytes of address space.")
-    cpu_seconds: Annotated[int, Field(ge=1)] | None = Field(None, description="Seconds of processor time.")
-    file_size: Annotated[int, Field(ge=1)] | None = Field(None, description="Bytes of a file that is written.")
-    processes: Annotated[int, Field(ge=1)] | None = Field(None, description="Processes of the user, in all.")
-    open_files: Annotated[int, Field(ge=1)] | None = Field(None, description="Open files of a process.")
+    memory: Bound | None = Field(None, description="Bytes of address space.")
+    cpu_seconds: Bound | None = Field(None, description="Seconds of processor time.")
+    file_size: Bound | None = Field(None, description="Bytes of a file that is written.")
+    processes: Bound | None = Field(None, description="Processes of the user, in all.")
+    open_files: Bound | None = Field(None, description="Open files of a process.")
 
 
 class Settings(_Group):

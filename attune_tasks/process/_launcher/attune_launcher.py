@@ -41,7 +41,7 @@ class Launcher:
         self.buffer = b""
         self.received = []
         self.guardians = []
-        self.folders = None
+        self.folders = self.names = None
         self.count = 0  # executions that are over
         self.folder = None
         self.child = self.status = None
@@ -61,11 +61,13 @@ class Launcher:
         self.guardians = self.received
         self.ours += self.guardians
         self.received = []
-        self.folders = hello["folders"]
+        self.folders, self.names = hello["folders"], hello["names"]
         trouble = _preload(hello["entry"], hello["preload"], hello["library"])
         if hello["entry"]:
             sys.modules[hello["module"]].prepare(hello["locale"])
         # After the preload, which may have set its own.
+        os.umask(0o077)
+        _reset_signals()
         _signal.set_wakeup_fd(self.wake_writer, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, _do_nothing)
         for number in _SIGNALS:
@@ -146,13 +148,7 @@ class Launcher:
                     os.close(end)
             os.umask(0o077)
             if message["limits"]:
-                import resource
-
-                for name, bound in message["limits"].items():
-                    number = getattr(resource, "RLIMIT_" + name)
-                    hard = resource.getrlimit(number)[1]
-                    lower = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-                    resource.setrlimit(number, (lower, lower))
+                _bound(message["limits"])
             if message["argv"] is not None:
                 for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # which Python ignores
                     _signal.signal(number, _signal.SIG_DFL)
@@ -255,10 +251,11 @@ class Launcher:
             self.end()
 
     def make_folder(self):
-        """Make the private folder, unless it is there. Its name is known to the worker, which counts as we do."""
+        """Make the private folder, unless it is there. The worker knows its name and counts as we do; others do not."""
         if self.folder is None:
-            path = "%s-%d" % (self.folders, self.count + 1)
-            os.mkdir(path, 0o700)
+            at = self.count % (len(self.names) // 16) * 16
+            path = self.folders + self.names[at : at + 16]
+            attune_folder.make_folder(path)
             self.folder = path
 
     def remove_folder(self):
@@ -285,6 +282,19 @@ def _spawn(message, ends):
         setsigmask=[],
         setsigdef=[_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGCHLD, _signal.SIGINT],
     )
+
+
+def _bound(limits):
+    """Set bounds for this process, none above what it has."""
+    import resource
+
+    for name, bound in limits.items():
+        number = getattr(resource, "RLIMIT_" + name)
+        hard = resource.getrlimit(number)[1]
+        last = bound + 1 if name == "CPU" else bound  # SIGXCPU says why, SIGKILL a second later does not
+        if hard != resource.RLIM_INFINITY:
+            last = min(last, hard)
+        resource.setrlimit(number, (min(bound, last), last))
 
 
 def _placed(message, ends):
@@ -320,6 +330,16 @@ def _thread_problem():
         return "threads" if len(os.listdir("/proc/self/task")) > 1 else None
     except OSError:
         return None
+
+
+def _reset_signals():
+    """Take no signal's treatment over from the worker, its thread, or a preload."""
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    for number in _signal.valid_signals():
+        if _signal.getsignal(number) not in (_signal.SIG_DFL, None):
+            _signal.signal(number, _signal.SIG_DFL)
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python tells these as errors
+        _signal.signal(number, _signal.SIG_IGN)
 
 
 def _do_nothing(number, frame):

@@ -62,6 +62,7 @@ def kill(list_first, reap, seconds):
             reap()
             left = [pid for pid in walk(list_first()) if _lives(pid)]
             if not left or time.monotonic() > deadline or set(left) <= set(foreign):
+                reap()  # what has ended between the two, or its number would stay taken
                 return left
             if not set(left) <= stopped:
                 break  # it has grown between the walks
