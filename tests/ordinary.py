@@ -34,17 +34,19 @@ class OrdinaryUser:
 
     def popen(self, code: str, **more: Any) -> subprocess.Popen[str]:
         """Start `code` in an interpreter which has the package, the tests and what both need."""
-        whom: dict[str, Any] = {}
+        settings: dict[str, Any] = {
+            "stdout": subprocess.PIPE,
+            "text": True,
+            "cwd": self.folder,
+            "env": self.environment(),
+        }
         if os.geteuid() == 0:
-            whom = {"user": self.uid, "group": self.uid, "extra_groups": []}
-        return subprocess.Popen(
-            [self.interpreter, "-c", code],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": _python_path(), "TMPDIR": str(self.folder / "tmp")},
-            **{"stderr": None, **whom, **more},
-        )
+            settings |= {"user": self.uid, "group": self.uid, "extra_groups": []}
+        return subprocess.Popen([self.interpreter, "-c", code], **{**settings, **more})
+
+    def environment(self) -> dict[str, str]:
+        """Give the environment in which the package and the tests are found."""
+        return {"PATH": os.environ["PATH"], "PYTHONPATH": _python_path(), "TMPDIR": str(self.folder / "tmp")}
 
     def run(self, code: str, timeout: float = 90.0, **more: Any) -> str:
         """Run `code` to its end, which has to be a success; give what it printed."""

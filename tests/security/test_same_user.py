@@ -69,7 +69,9 @@ def measured(
     code = (
         f"from tests.security.attacks import as_worker; as_worker({str(place)!r}, {files!r}, {attacker!r}, {run_as!r})"
     )
-    more: dict[str, Any] = {"umask": 0o022} if not root else {"umask": 0o022, "user": 0, "group": 0}
+    more: dict[str, Any] = {"umask": 0o022}
+    if root:
+        more |= {"user": 0, "group": 0, "env": user.environment() | {"TMPDIR": tempfile.gettempdir()}}
     found: dict[str, Any] = json.loads(user.run(code, **more))
     assert found["uid"] == (pwd.getpwnam(run_as).pw_uid if run_as else user.uid)
     for name in (*VICTIMS, "main", "pool", "launcher"):
