@@ -355,7 +355,8 @@ def _start(spec: LauncherSpec, theirs: socket.socket, *, undumpable: bool) -> su
         )
     except OSError as error:
         whom = f" as {spec.run_as}" if as_whom else ""
-        msg = f"{spec.interpreter} could not be started{whom}: {error.strerror}"
+        why = ": only root may change user" if as_whom and os.geteuid() else ""
+        msg = f"{spec.interpreter} could not be started{whom}: {error.strerror}{why}"
         raise StartError(msg) from None
 
 
