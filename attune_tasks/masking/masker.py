@@ -62,6 +62,8 @@ class Masker:
         The bytes before `skip` are looked at and not shown: a run that reaches over `skip` gives a mask at the
         start. :attr:`margin` bytes before `skip` are enough to know what more would show.
         """
+        if not (data and self._patterns):
+            return data[skip:]
         pieces = []
         position = skip
         mask = _encode(self.mask)
@@ -74,6 +76,8 @@ class Masker:
 
     def mask_text(self, text: str) -> str:
         """Give `text` masked; lone surrogates in it stay as they are."""
+        if not text:
+            return text
         data = _encode(text)
         masked = self.mask_bytes(data)
         return text if masked == data else _decode(masked)  # the same object: a large text is not copied

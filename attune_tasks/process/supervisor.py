@@ -97,9 +97,7 @@ class _Run:
         self._stopped = 0
         self._problem: StartError | None = None
         self._left_behind: list[tuple[int, int]] = []
-        self._streams = {
-            name: TailBuffer(supervision.keep_bytes, supervision.output_filter) for name in ("stdout", "stderr")
-        }
+        self._streams: dict[str, TailBuffer] = {}
         self._control = Control()
         self._unsent = {"stdin": memoryview(program.stdin), "wrapper_input": memoryview(program.wrapper_input or b"")}
         self._names: dict[int, str] = {}
@@ -110,10 +108,11 @@ class _Run:
         """Supervise to the end."""
         self._launcher.begin()
         try:
-            self._watch()
+            self._register(self._launcher.fileno(), "launcher", select.POLLIN)
             self._start()
             for name in ("wrapper_input", "stdin"):
                 self._send(name)  # a short line fits into the pipe, and needs no turn of the loop
+            self._watch()
             self._until_exit()
             self._until_drained()
         finally:
@@ -163,9 +162,11 @@ class _Run:
             self._pipes.handed_over()
 
     def _watch(self) -> None:
+        """Make ready for what the child writes, while it starts: the filter takes a moment to be made."""
+        keep, output_filter = self._supervision.keep_bytes, self._supervision.output_filter
+        self._streams = {name: TailBuffer(keep, output_filter) for name in ("stdout", "stderr")}
         for name, descriptor in self._pipes.ends.items():
             self._register(descriptor, name, select.POLLIN if name in _OUTPUTS else select.POLLOUT)
-        self._register(self._launcher.fileno(), "launcher", select.POLLIN)
         if self._supervision.cancellation is not None:
             self._register(self._supervision.cancellation.fileno(), "cancel", select.POLLIN)
 
@@ -302,7 +303,7 @@ class _Run:
         self._pipes.close(name)
 
     def _read_rest(self) -> None:
-        for name in _OUTPUTS:
+        for name in _OUTPUTS if self._streams else ():
             # Bounded: what could not be killed may still be writing, without end.
             for _ in range(64):
                 if name not in self._pipes.ends or not self._receive(name):

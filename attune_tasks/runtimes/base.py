@@ -65,7 +65,7 @@ def run(  # noqa: PLR0913 - the optional ones are named
     parameters_in_env: bool = True,
     wrapper_input: bytes | None = None,
     secrets_line: bytes | None = None,
-    start_in_c_locale: bool = False,
+    shell: str | None = None,
     control_number: int = CONTROL_NUMBER,
     interpreter: str | None = None,
 ) -> ExecutionResult:
@@ -74,10 +74,9 @@ def run(  # noqa: PLR0913 - the optional ones are named
     This is all that most runtimes need. `argv` begins with a program's absolute path, and must hold nothing of the
     context but the script's path. `parameters_in_env` sets ``ATTUNE_ACTION_<NAME>``; `wrapper_input` is written to the
     pipe ``ATTUNE_PARAMS_FD``; `secrets_line` is the encoded line where the caller has made it already;
-    `start_in_c_locale` sets ``LC_ALL=C``, and ``ATTUNE_LC_ALL`` to what it would have been, for the wrapper to set
-    back; `control_number` is the descriptor ``ATTUNE_CONTROL_FD``. With `interpreter`, the Python of the action,
-    the child is a fork of a launcher of that interpreter wherever one can be had. Output is masked only where
-    `supervision` brings a filter: the executor's does.
+    `shell` sets ``SHELL`` and ``LC_ALL=C``, with ``ATTUNE_LC_ALL`` to set back; `control_number` is the descriptor
+    ``ATTUNE_CONTROL_FD``. With `interpreter`, the Python of the action, the child is a fork of a launcher of that
+    interpreter wherever one can be had. Output is masked only where `supervision` brings a filter: the executor's does.
     """
     stdin = secrets_line or encode_secrets(context.secrets)
     by_stdin = context.parameter_delivery == "stdin"
@@ -88,8 +87,13 @@ def run(  # noqa: PLR0913 - the optional ones are named
     confinement = context.confinement
     with _launcher(context, supervision, interpreter) as launcher:
         env = child_environment(context, in_env, launcher.folder)
-        if start_in_c_locale:
-            env |= {"ATTUNE_LC_ALL": env["LC_ALL"], "LC_ALL": "C"} if "LC_ALL" in env else {"LC_ALL": "C"}
+        if shell is not None:
+            env = {
+                "SHELL": shell,
+                **env,
+                **({"ATTUNE_LC_ALL": env["LC_ALL"]} if "LC_ALL" in env else {}),
+                "LC_ALL": "C",
+            }
         forked = interpreter is not None and confinement.isolation == "fork" and launcher.unforkable is None
         program = Program(
             argv=None if forked else argv,

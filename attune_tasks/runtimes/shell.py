@@ -40,8 +40,9 @@ class ShellRuntime:
         line = encode_secrets(context.secrets)
         name = "bash" if context.code is not None else str(script_of(context))
         # `bash -c` with a fixed text, so that $0 is the script's path.
+        bash = find_bash(self.name, self._bash)
         argv = [
-            find_bash(self.name, self._bash),
+            bash,
             "--noprofile",
             "--norc",
             "-c",
@@ -56,7 +57,9 @@ class ShellRuntime:
             supervision,
             wrapper_input=(_CLOSE_CODE + context.code).encode() if context.code is not None else None,
             secrets_line=line,
-            start_in_c_locale=True,  # the line is bytes, and bash starts and parses in two thirds of the time
+            # In the C locale the line is bytes, and bash starts and parses in two thirds of the time; without SHELL it
+            # would look itself up in the user database.
+            shell=bash,
         )
 
     def execute_shell_code(

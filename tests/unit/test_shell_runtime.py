@@ -183,7 +183,7 @@ def test_the_environment_is_built_from_nothing(tmp_path: Path, monkeypatch: pyte
     added_by_bash = {"PWD", "SHLVL", "_", "OLDPWD"}
     locale = {name for name in names if name.startswith("LC_")} | {"TZ"}
     assert names - added_by_bash - locale == {
-        "PATH", "HOME", "LANG", "TMPDIR", "ALLOWED", "ATTUNE_ACTION", "ATTUNE_EXEC_ID", "ATTUNE_WIRE",
+        "PATH", "HOME", "SHELL", "LANG", "TMPDIR", "ALLOWED", "ATTUNE_ACTION", "ATTUNE_EXEC_ID", "ATTUNE_WIRE",
     }  # fmt: skip
 
 
