@@ -1,6 +1,6 @@
 """What an action can do to others on its machine, measured; docs/security.md has the tables, which are written here.
 
-`make docs-tables` writes them anew.
+`make tables` writes them anew.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def test_what_an_action_can_do_to_others_is_what_the_page_says(
     mine, others = _cell(of_worker.pop()), _cell(of_other.pop())
     rows.append(f"| read {files} | {mine} |{' |' * (len(heads) - 2)} {others} |")
     table = "\n".join(rows) + "\n"
-    assert in_docs("others", table) == table, "type make docs-tables, and look at what has changed"
+    assert in_docs("others", table) == table, "type make tables, and look at what has changed"
 
 
 def _cell(outcome: str) -> str:

@@ -18,7 +18,7 @@ from attune_tasks.confinement import Confinement
 from attune_tasks.process import Launchers, LaunchersPolicy, Supervision
 from attune_tasks.process.cgroup import own_cgroup
 from attune_tasks.result import ExecutionResult
-from tests.processes import carrying, folders_of
+from tests.processes import carrying
 from tests.runs import RUNTIMES, language, run_script
 from tests.waiting import wait_until
 
@@ -141,22 +141,40 @@ def run_all(  # noqa: PLR0913 - the last are named
         return {runtime: future.result() for runtime, future in futures.items()}
 
 
-def nothing_is_left(mark: str, launchers: Launchers) -> None:
-    assert carrying(mark) == []
-    launchers.close()
-    for launcher in launchers._idle:
-        assert folders_of(launcher) == []
-    parent = own_cgroup()
-    assert not list(parent.glob(f"attune-{os.getpid()}-*")) if parent else True
+class Traces:
+    """What executions leave on the machine: processes by a mark in their environment, private folders, cgroups."""
+
+    def __init__(self, temporary: Path) -> None:
+        """Look at what is there before."""
+        self.mark = secrets.token_hex(8)
+        self.temporary = temporary
+        self._groups = self._own_groups()
+
+    def _own_groups(self) -> set[Path]:
+        parent = own_cgroup()
+        return set(parent.glob(f"attune-{os.getpid()}-*")) if parent else set()
+
+    def found(self) -> list[object]:
+        """Give all that has come since."""
+        return [*carrying(self.mark), *self.temporary.iterdir(), *(self._own_groups() - self._groups)]
+
+
+@pytest.fixture
+def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Traces:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    return Traces(temporary)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_at_the_deadline_nothing_of_any_action_outlives_the_grace(
-    launchers: Launchers, tmp_path: Path, program: str
+    traces: Traces, launchers: Launchers, tmp_path: Path, program: str
 ) -> None:
-    mark = secrets.token_hex(8)
-    results = run_all(launchers, tmp_path, program, mark, wait=True, timeout=DEADLINE)
-    nothing_is_left(mark, launchers)
+    results = run_all(launchers, tmp_path, program, traces.mark, wait=True, timeout=DEADLINE)
+    assert carrying(traces.mark) == []
+    launchers.close()
+    assert traces.found() == []
     for runtime, (result, seconds) in results.items():
         assert seconds < DEADLINE + GRACE + _MARGIN * (2 if program == "forks on and on" else 1), runtime
         assert (result.stdout, result.left_behind) == ("said\n", ()), runtime
@@ -165,10 +183,13 @@ def test_at_the_deadline_nothing_of_any_action_outlives_the_grace(
 
 @pytest.mark.parametrize("program", sorted(set(PROGRAMS) - {"stops its group"}))  # which stops the action, too
 @pytest.mark.parametrize("launchers", [False], indirect=True, ids=["no cgroup"])
-def test_at_its_own_end_nothing_of_any_action_is_left(launchers: Launchers, tmp_path: Path, program: str) -> None:
-    mark = secrets.token_hex(8)
-    results = run_all(launchers, tmp_path, program, mark, wait=False, timeout=60.0)
-    nothing_is_left(mark, launchers)
+def test_at_its_own_end_nothing_of_any_action_is_left(
+    traces: Traces, launchers: Launchers, tmp_path: Path, program: str
+) -> None:
+    results = run_all(launchers, tmp_path, program, traces.mark, wait=False, timeout=60.0)
+    assert carrying(traces.mark) == []
+    launchers.close()
+    assert traces.found() == []
     for runtime, (result, seconds) in results.items():
         assert seconds < _MARGIN + 3, runtime  # a launcher that is stopped on and on is given up after three seconds
         assert (result.stdout, result.left_behind) == ("said\n", ()), runtime
@@ -177,16 +198,17 @@ def test_at_its_own_end_nothing_of_any_action_is_left(launchers: Launchers, tmp_
         assert result.status in ({"error", "succeeded"} if lost else {"succeeded"}), (runtime, result)
 
 
-def test_what_an_action_has_started_is_seen_by_the_look(tmp_path: Path) -> None:
-    mark = secrets.token_hex(8)
+def test_what_an_action_has_started_is_seen_by_the_look(traces: Traces, tmp_path: Path) -> None:
     launchers = Launchers()
     text = "import subprocess\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\nwhile True: pass\n"
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(run, launchers, tmp_path, "python", text, env={"MARK": mark}, timeout=2.0)
-        wait_until(lambda: carrying(mark), "what the action has started")
-        assert any(folders_of(launcher) for launcher in launchers._idle) or not launchers._idle
+        future = pool.submit(run, launchers, tmp_path, "python", text, env={"MARK": traces.mark}, timeout=2.0)
+        wait_until(lambda: carrying(traces.mark), "what the action has started")
+        kinds = {type(found) for found in traces.found()}
         future.result()
-    nothing_is_left(mark, launchers)
+    assert kinds == {int, type(tmp_path)}
+    launchers.close()
+    assert traces.found() == []
 
 
 def test_the_next_action_of_the_same_launchers_runs_as_if_nothing_had_been(
