@@ -154,7 +154,7 @@ def confined(runtime: str, limits: Limits) -> Confinement:
 
 
 BREAK = {
-    "memory": ("x = bytearray(1 << 31)\n", "printf -v x '%*s' 2000000000 ''\n"),
+    "memory": ("x = bytearray(1 << 31)\n", "printf -v x '%*s' 300000000 ''\n"),
     "cpu_seconds": ("while True: pass\n", "while :; do :; done\n"),
     "file_size": ("open('big', 'wb').write(b'x' * (1 << 20))\n", "head -c 1048576 /dev/zero >big\n"),
     "open_files": (
@@ -170,7 +170,7 @@ def test_what_goes_beyond_a_bound_fails(tmp_path: Path, runtime: str, name: str)
     python, shell = BREAK[name]
     kind = language(runtime)
     text = {"python": python, "shell": shell, "executable": f"#!/bin/bash\nset -e\n{shell}"}[kind]
-    limits = Limits(**{name: 1 if name == "cpu_seconds" else BOUNDS[name]})
+    limits = Limits(**{name: {"cpu_seconds": 1, "memory": 1 << 28}.get(name, BOUNDS[name])})
     result = run_script(runtime, tmp_path, text, confinement=confined(runtime, limits))
     assert result.status == "failed", result
     if name == "cpu_seconds":

@@ -219,3 +219,18 @@ def test_the_next_action_of_the_same_launchers_runs_as_if_nothing_had_been(
         result, seconds = run(launchers, tmp_path, "python", "print('fine')\n", timeout=10.0)
         assert (result.status, result.stdout) == ("succeeded", "fine\n")
         assert seconds < _MARGIN
+
+
+def test_an_action_that_kills_its_launcher_harms_none_of_another_executor_of_the_same_process(tmp_path: Path) -> None:
+    one, other = Launchers(LaunchersPolicy(cgroup=False)), Launchers(LaunchersPolicy(cgroup=False))
+    kills = "import os, signal, subprocess, time\nsubprocess.Popen(['setsid', 'sleep', '600'])\nCHOICE\n"
+    kills = kills.replace("CHOICE", "time.sleep(0.5); os.kill(os.getppid(), signal.SIGKILL); signal.pause()")
+    with ThreadPoolExecutor(2) as pool:
+        killing = pool.submit(run, one, tmp_path, "python", kills, env={"MARK": "kills"})
+        running = pool.submit(run, other, tmp_path, "shell", "sleep 0.3; setsid sleep 600 & sleep 1.5; echo fine")
+        assert killing.result()[0].status == "error"
+        result, _ = running.result()
+    assert (result.status, result.stdout) == ("succeeded", "fine\n")
+    assert carrying("MARK=kills") == []
+    one.close()
+    other.close()
