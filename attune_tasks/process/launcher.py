@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,6 +105,7 @@ class Launcher:
         """
         self.spec = spec
         self._cgroup: Cgroup | None = None
+        self._start_ticks = sys.maxsize
         self._module = Path(spec.entry).stem if spec.entry else None
         self.executions = 0
         self.unforkable: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -88,9 +89,9 @@ os.register_at_fork(after_in_child=_begin_anew)
 
 
 def start_ticks(pid: int) -> int:
-    """Give when a process was started, in the clock ticks of /proc; 0 where that can't be had."""
+    """Give when a process was started, in the clock ticks of /proc; a time after all others where it is unknown."""
     stat = attune_tree.stat_of(pid)
-    return int(stat[_START]) if stat else 0
+    return int(stat[_START]) if stat else sys.maxsize
 
 
 def sweep(since: int) -> list[tuple[int, int]]:
