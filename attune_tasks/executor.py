@@ -92,7 +92,11 @@ class ActionExecutor:
         masker = Masker({})
         missing: tuple[str, ...] = ()
         try:
+            if cancellation is not None and cancellation.requested:
+                return _cancelled(request)
             context = self.prepare_execution_context(request)
+            if cancellation is not None and cancellation.requested:  # while secrets were fetched
+                return _cancelled(request)
             masker, missing = Masker(context.secrets), context.secrets_missing
             supervision = Supervision(
                 grace=self.settings.grace,
@@ -230,6 +234,11 @@ def _error(request: ExecutionRequest, kind: str, message: str) -> ExecutionResul
         error={"type": kind, "message": message},
         finished_at=datetime.now(UTC),
     )
+
+
+def _cancelled(request: ExecutionRequest) -> ExecutionResult:
+    said = "the execution was cancelled before its action was started"
+    return replace(_error(request, "cancelled", said), status="cancelled")
 
 
 def _masked(result: ExecutionResult, masker: Masker, missing: tuple[str, ...]) -> ExecutionResult:

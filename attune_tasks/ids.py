@@ -14,7 +14,7 @@ import time
 import uuid
 from typing import Final
 
-__all__ = ["execution_id_of", "new_execution_id", "task_id_of"]
+__all__ = ["ID_BITS", "execution_id_of", "ids_of", "new_execution_id", "task_id_of"]
 
 ID_BITS: Final = 63
 _RANDOM_BITS: Final = 21
@@ -47,6 +47,16 @@ def execution_id_of(task_id: str) -> int:
         return own
     digest = hashlib.sha256(b"attune_tasks foreign task id\0" + task_id.encode()).digest()
     return int.from_bytes(digest[:8]) >> 1 or 1
+
+
+def ids_of(text: str) -> tuple[int, str]:
+    """Give execution id and task id of what a person typed: the one, in decimal digits, or the other.
+
+    The task id that goes with an execution id is taken for one of ours.
+    """
+    if text.isascii() and text.isdecimal() and 0 < int(text) < 1 << ID_BITS:
+        return int(text), task_id_of(int(text))
+    return execution_id_of(text), text
 
 
 def _check(execution_id: int) -> int:

@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from celery import Task, shared_task
 
-from attune_tasks._celery import worker as _worker  # noqa: F401 - connects the signals of a worker
+from attune_tasks._celery import undumpable as _undumpable  # noqa: F401 - connects the signals of a worker
+from attune_tasks._celery import worker as _worker  # noqa: F401 - the same
+from attune_tasks._celery import worker_parts as _worker_parts  # noqa: F401 - the same
 from attune_tasks._celery.calls import Call
 from attune_tasks._celery.running import run
 from attune_tasks._celery.sending import ActionTask

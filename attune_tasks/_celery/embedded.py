@@ -62,6 +62,9 @@ def embedded_broker_config(folder: Path) -> dict[str, Any]:
         "broker_url": "localhost",  # a name to show: the transport needs none
         "broker_transport": "attune_tasks._celery.embedded_broker:Transport",
         "broker_transport_options": {"folder": str(private_folder(private_folder(folder.absolute()) / "broker"))},
+        # Else a worker whose slots are all taken waits for a free one in the thread that hears control commands:
+        # nothing could be cancelled just when it matters.
+        "worker_pool_putlocks": False,
     }
 
 

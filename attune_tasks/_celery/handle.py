@@ -11,6 +11,8 @@ from typing import Any, Final
 from celery import Celery, states
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
+from attune_tasks._celery.asking_workers import ANSWER_SECONDS
+from attune_tasks._celery.cancelling import CancelAnswer, cancel_execution
 from attune_tasks.errors import ResultTimeoutError
 from attune_tasks.ids import execution_id_of
 from attune_tasks.result import ExecutionResult, Status
@@ -81,6 +83,14 @@ class Handle:
                 return self._read()
             msg = f"{self.action_ref or 'the execution'} ({self.task_id}) has no result: {cause}"
             raise ResultTimeoutError(msg)
+
+    def cancel(self, timeout: float = ANSWER_SECONDS) -> CancelAnswer:
+        """Have it ended: SIGTERM to all its processes, the grace, SIGKILL. One that waits is not started.
+
+        Waits at most `timeout` seconds for workers' answers, and not for the end, which :meth:`result` gives:
+        status ``cancelled``.
+        """
+        return cancel_execution(self._async_result.app, self.execution_id, self.task_id, timeout)
 
     def __repr__(self) -> str:
         """Show the ids."""

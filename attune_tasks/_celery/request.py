@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from celery.worker.request import Request
-
 from attune_tasks._celery.calls import clip
+from attune_tasks._celery.ending_request import EndingRequest
 
 __all__ = ["ActionRequest"]
 
@@ -18,7 +17,7 @@ _DEPTH: Final = 80
 """Levels; parameters may have 64."""
 
 
-class ActionRequest(Request):
+class ActionRequest(EndingRequest):
     """A request of run_action."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

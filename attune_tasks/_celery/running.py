@@ -60,8 +60,10 @@ def _execute(state: AppState, call: Call, execution_id: int, refusal: MessageRef
             error={"type": error.code, "message": str(error)},
             finished_at=datetime.now(UTC),
         )
-    return executor.execute(
-        ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
+    from attune_tasks._celery.cancellable import execute_cancellable  # a worker's: clients load this module, too
+
+    return execute_cancellable(
+        executor, ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from attune_tasks.cli.cancel import cancel
 from attune_tasks.cli.config import config
 from attune_tasks.cli.demo import demo
 from attune_tasks.cli.doctor import doctor
@@ -12,6 +13,7 @@ from attune_tasks.cli.group import CommandLine
 from attune_tasks.cli.init import init
 from attune_tasks.cli.loading import APP_VARIABLE, DEFAULT_APP
 from attune_tasks.cli.packs import packs
+from attune_tasks.cli.ps import ps
 from attune_tasks.cli.run import run
 from attune_tasks.cli.runtimes import runtimes
 from attune_tasks.cli.secrets import secrets
@@ -39,5 +41,5 @@ def main(context: click.Context, app: str | None) -> None:
 
 
 # The modules of the commands import click and the errors only; what a command needs it imports when it runs.
-for command in (demo, init, run, enqueue, packs, runtimes, secrets, config, doctor):
+for command in (demo, init, run, enqueue, cancel, ps, packs, runtimes, secrets, config, doctor):
     main.add_command(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from attune_tasks.cli.doctor_exposure import exposure_warnings
+from attune_tasks.cli.doctor_workers import WorkersLook
 from attune_tasks.cli.exits import ERROR
-from attune_tasks.cli.group import reason_of
+from attune_tasks.cli.group import complain, reason_of
 from attune_tasks.cli.loading import load, load_app, show_warnings
 from attune_tasks.errors import AttuneTasksError
 
@@ -41,6 +44,7 @@ def doctor(context: click.Context) -> None:
     app = load_app(context)
     hurting = advice(app)
     names = runtime_names()
+    workers = WorkersLook(app)
     checks = [
         _Check("broker", lambda: _broker(app), "start it, or set broker_url to where it is"),
         _Check("backend", lambda: _backend(app), "start it, or set result_backend to where it is"),
@@ -51,6 +55,7 @@ def doctor(context: click.Context) -> None:
         _Check("results", lambda: server_checks.check_results(app), "see the backend"),
         _Check("shared state", lambda: server_checks.describe_shared_state(app), "see state_url and the backend"),
         _Check("signing", lambda: server_checks.describe_signing(app), "see message_key_file"),
+        _Check("launchers", workers.line, "see the line on the broker"),
     ]
     for check in checks:
         check.start()
@@ -60,6 +65,8 @@ def doctor(context: click.Context) -> None:
     for setting, text in hurting:
         click.echo(_line("warn", setting, text))
     show_warnings(loaded)
+    for warning in (*exposure_warnings(loaded, os.environ), *workers.warnings()):
+        complain(f"warning: {warning}")
     if not all(check.ok for check in checks):
         context.exit(ERROR)
 

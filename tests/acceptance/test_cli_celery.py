@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
+
 from attune_tasks.ids import task_id_of
 from tests.acceptance.command import Command, eventually
 from tests.acceptance.conftest import SECRET
@@ -59,3 +61,43 @@ def test_a_broker_that_is_not_there_ends_with_4_without_its_password(project: Co
     assert "attune-tasks doctor" in done.stderr
     assert "Traceback" not in done.stderr
     assert "pa55word" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("which", ["execution_id", "task_id"])
+def test_a_running_execution_is_cancelled_by_either_id(with_worker: Command, which: str) -> None:
+    ready = with_worker.folder / f"ready-{which}"
+    ids = json.loads(with_worker.run("enqueue", "t.wait", "-p", f"file={ready}", "--json").stdout)
+    eventually(lambda: ready.exists() and ready.read_text(encoding="utf-8"))
+    done = with_worker.run("cancel", ids[which])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"execution {ids['execution_id']}: it is being ended by celery@" in done.stdout
+    eventually(lambda: "it had ended before" in with_worker.run("cancel", ids[which]).stdout)
+
+
+def test_cancelling_what_has_ended_or_is_not_known_says_so(with_worker: Command) -> None:
+    ids = json.loads(with_worker.run("enqueue", "t.fail", "--json").stdout)
+    eventually(lambda: "ended" in with_worker.run("cancel", ids["execution_id"]).stdout)
+    done = with_worker.run("cancel", "1234", "--json")
+    assert done.returncode == 0
+    said = json.loads(done.stdout)
+    assert (said["execution_id"], said["task_id"], said["outcome"]) == ("1234", task_id_of(1234), "noted")
+
+
+def test_the_launchers_are_listed(with_worker: Command) -> None:
+    assert with_worker.run("enqueue", "t.ok", "--wait").returncode == 0
+    done = with_worker.run("ps")
+    header, *rows = done.stdout.splitlines()
+    assert header.split() == ["WORKER", "PID", "PACK", "STATE", "AGE", "MEMORY"]
+    assert rows
+    assert all(row.split()[2:4] == ["t", "idle"] for row in rows)
+    listed = json.loads(with_worker.run("ps", "--json").stdout)
+    assert {each["pack"] for each in listed} == {"t"}
+    assert "launchers" in with_worker.run("doctor").stdout
+    assert " in 1 worker, " in with_worker.run("doctor").stdout
+
+
+def test_without_a_worker_ps_and_cancel_end_with_4(project: Command) -> None:
+    for arguments in (("ps",), ("cancel", "1234")):
+        done = project.run(*arguments, "--timeout", "0.2")
+        assert done.returncode == 4
+        assert "no worker answered" in done.stdout + done.stderr

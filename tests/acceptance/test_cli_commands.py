@@ -126,7 +126,7 @@ def test_doctor_has_a_line_for_each_part_of_the_embedded_default(project: Comman
     lines = done.stdout.splitlines()
     assert {line.split()[0] for line in lines} == {"ok"}
     parts = ["broker", "backend", "provider", "runtime", "runtime", "runtime", "packs"]
-    assert [line.split()[1] for line in lines] == [*parts, "visibility", "results", "shared", "signing"]
+    assert [line.split()[1] for line in lines] == [*parts, "visibility", "results", "shared", "signing", "launchers"]
     assert "embedded" in lines[0]
     assert "embedded" in lines[1]
 

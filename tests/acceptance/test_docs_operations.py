@@ -151,6 +151,31 @@ def test_a_worker_starts_as_the_page_says_and_stops_warm_and_tools_see_it(projec
     assert "Warm shutdown" in (project.folder / "worker.log").read_text(encoding="utf-8")
 
 
+def test_an_execution_is_cancelled_and_launchers_are_listed_as_the_page_says(project: Project) -> None:
+    actions = project.folder / "packs" / "hello" / "actions"
+    (actions / "sleep.yaml").write_text("ref: hello.sleep\nrunner_type: shell\nentry_point: sleep.sh\n")
+    (actions / "sleep.sh").write_text("sleep 60\n")
+    _, start = block("ops-start").splitlines()
+    with project.running(start):
+        command, header, row = block("ops-ps").splitlines()
+        greet(project)
+        shown = project.type(command).splitlines()
+        assert shown[0].split() == header.split()
+        assert [len(line.split()) for line in shown] == [6, *[len(row.split())] * (len(shown) - 1)]
+        typed, program = block("ops-cancel"), block("ops-cancel-handle")
+        for is_typed in (True, False):
+            ids = json.loads(project.type("$ attune-tasks enqueue hello.sleep --json"))
+            eventually(lambda: "busy" in project.type(command))
+            if is_typed:
+                said = project.type(re.sub(r"\d{19}", ids["execution_id"], typed))
+                assert "it is being ended by celery@" in said
+            else:
+                text = f"task_id = {ids['task_id']!r}\n{program}"
+                (project.folder / "cancel.py").write_text(text, encoding="utf-8")
+                assert project.type(f"$ {sys.executable} cancel.py") == "cancelling\n"
+            eventually(lambda: "busy" not in project.type(command))
+
+
 def test_the_example_of_celery_settings_is_in_force(project: Project) -> None:
     project.set("ops-celery-settings")
     assert project.conf("worker_prefetch_multiplier", "result_expires") == {

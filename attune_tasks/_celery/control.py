@@ -1,0 +1,86 @@
+"""The control commands of a worker: cancel an execution, tell of the launchers."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+from typing import Any, Final
+
+from celery import Celery
+from celery.worker import state as worker_state
+from celery.worker.control import control_command, inspect_command
+
+from attune_tasks._celery.cancelled_ids import note
+from attune_tasks._celery.control_names import CANCEL, LAUNCHERS
+from attune_tasks._celery.ending_request import EndingRequest, end_what_is_left
+from attune_tasks._celery.executions_here import EXECUTIONS
+from attune_tasks._celery.launchers_seen import launchers_below
+from attune_tasks._celery.pool_channels import CHANNELS
+from attune_tasks._celery.shared_notes import notes_left
+from attune_tasks.ids import ID_BITS, task_id_of
+from attune_tasks.settings.credentials import credential_variables
+
+__all__ = ["attune_cancel", "attune_launchers", "read_notes", "ready"]
+
+logger: Final = logging.getLogger("attune_tasks.worker")
+
+
+@control_command(name=CANCEL, args=[("execution_id", str)], signature="<execution_id>")
+def attune_cancel(state: Any, execution_id: str, **_: Any) -> dict[str, str]:
+    """Cancel an execution by its id, whether it runs, waits or is yet to come."""
+    if not str(execution_id).isdecimal() or not 0 < int(execution_id) < 1 << ID_BITS:
+        return {"error": "an execution id is a decimal number from 1 to 2**63 - 1"}
+    number = int(execution_id)
+    request = _request_of(number)
+    runs_here = EXECUTIONS.runs(number)
+    note(number)
+    CHANNELS.send(number, "cancelled")
+    uses_event_loop = bool(state.consumer.controller.use_eventloop)
+    if runs_here or (request is not None and request.may_run(uses_event_loop=uses_event_loop)):
+        outcome = "cancelling"
+    elif request is not None:
+        request.end_before_start()
+        outcome = "cancelled"
+    else:
+        outcome = "noted"
+    logger.info("execution %s: cancel, %s", number, outcome)
+    return {"ok": outcome}
+
+
+@inspect_command(name=LAUNCHERS)
+def attune_launchers(state: Any, **_: Any) -> dict[str, Any]:  # noqa: ARG001 - Celery's own
+    """Tell of the launchers of this worker, and which of its variables look like credentials, by name."""
+    launchers = [launcher.to_dict() for launcher in launchers_below(os.getpid())]
+    return {"ok": {"launchers": launchers, "credentials": credential_variables(os.environ)}}
+
+
+def _request_of(execution_id: int) -> EndingRequest | None:
+    """Give the request of an execution that this worker has taken; None: it has not."""
+    own = worker_state.requests.get(task_id_of(execution_id))
+    if isinstance(own, EndingRequest):
+        return own
+    for request in list(worker_state.requests.values()):  # a foreign task id
+        if isinstance(request, EndingRequest) and request.execution_id == execution_id:
+            return request
+    return None
+
+
+def ready() -> None:
+    """Ready a worker's main process: a channel to each pool process, and an end for what runs when it ends itself."""
+    CHANNELS.open()
+    main = os.getpid()
+    atexit.register(lambda: end_what_is_left() if os.getpid() == main else None)
+
+
+def read_notes(app: Celery) -> None:
+    """Take over the notes that were left in the shared state."""
+    try:
+        found = notes_left(app)
+    except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL; the worker can work
+        logger.warning("what was cancelled before this worker started can't be read: %s", type(error).__name__)
+        return
+    for execution_id in reversed(found):
+        note(execution_id)
+    if found:
+        logger.info("%s executions were cancelled before this worker started", len(found))

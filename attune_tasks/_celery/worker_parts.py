@@ -1,0 +1,33 @@
+"""Connects a worker to what only a worker loads: control commands, and the way to its pool processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import signals
+
+__all__ = ["read_notes", "ready_main_process", "ready_pool_process"]
+
+
+@signals.worker_init.connect
+def ready_main_process(**_: Any) -> None:
+    """Add the control commands. Pool processes are to be told what to cancel, and what is lost is to be told."""
+    from attune_tasks._celery import control
+
+    control.ready()
+
+
+@signals.worker_ready.connect
+def read_notes(sender: Any, **_: Any) -> None:
+    """Learn what was cancelled before this worker could hear of it; it has begun no message by now."""
+    from attune_tasks._celery import control
+
+    control.read_notes(sender.app)
+
+
+@signals.worker_process_init.connect
+def ready_pool_process(**_: Any) -> None:
+    """Have a pool process listen."""
+    from attune_tasks._celery.pool_channels import CHANNELS
+
+    CHANNELS.listen()
