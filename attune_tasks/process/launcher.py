@@ -287,7 +287,8 @@ class Launcher:
         return self._folders + self._names[at : at + 16]
 
     def _remove_folders(self) -> None:
-        for number in (self.executions, self.executions + 1):
+        # That of the last execution, too: the launcher says that a child has ended before it cleans up.
+        for number in range(self.executions - 1, self.executions + 2):
             remove_folder(self._folder(number))
 
     def _command(self, word: str) -> None:
