@@ -17,7 +17,7 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header $(LO
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-kills lint format bench lock wheel clean
+.PHONY: help demo test test-kills lint format bench tables lock wheel clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -46,6 +46,9 @@ format: $(VENV)/.test-installed ## Format the code and mend what can be mended s
 
 bench: $(VENV)/.test-installed ## Measure against the naive ways, as ratios
 	@$(BIN)/python benchmarks/run.py
+
+tables: $(VENV)/.test-installed ## Measure anew what docs/security.md says of processes, and write it there (as root)
+	ATTUNE_TASKS_WRITE_TABLES=1 $(BIN)/python -m pytest -q tests/security/test_same_user.py tests/security/test_undumpable.py
 
 lock: ## Write the lock files anew, by uv (LOCK=--upgrade for newer versions)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }

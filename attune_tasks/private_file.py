@@ -17,7 +17,7 @@ def read_private(path: Path) -> bytes:
     """Give what `path` holds. A symlink is followed (mounted secrets are often symlinks); its end is what counts.
 
     Raises NotPrivateError where it can't be opened, is no regular file, belongs to another user, or has a mode that
-    gives anything to group or others.
+    gives anything to group or others. Where the system has no such owners and modes (Windows), these are not looked at.
     """
     try:
         opened = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - pathlib has no opener
@@ -29,6 +29,8 @@ def read_private(path: Path) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             msg = f"{path} is not a regular file"
             raise NotPrivateError(msg)
+        if not hasattr(os, "geteuid"):
+            return file.read()  # no POSIX: there is neither such an owner nor a mode to look at
         if status.st_uid != os.geteuid():
             msg = f"{path} belongs to another user: run `chown {os.geteuid()} {path}`"
             raise NotPrivateError(msg)
@@ -39,4 +41,4 @@ def read_private(path: Path) -> bytes:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO would wait for its writer
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a FIFO would wait for its writer

@@ -5,7 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
-__all__ = ["Secrets"]
+__all__ = ["SecretBytes", "Secrets"]
+
+
+class SecretBytes(bytes):
+    """Bytes with secrets in them. Shows their number only, wherever variables of a frame are reported."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Show how many there are."""
+        return f"{type(self).__name__}({len(self)} bytes)"
+
+    def __str__(self) -> str:
+        """Show the same."""
+        return repr(self)
+
+    def __add__(self, other: bytes) -> SecretBytes:  # type: ignore[override]  # a narrower type
+        """Join two; the whole is as secret."""
+        return SecretBytes(bytes(self) + other)
 
 
 class Secrets(Mapping[str, str]):

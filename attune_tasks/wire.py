@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from attune_tasks.errors import InvalidSecretError
+from attune_tasks.secret_values import SecretBytes
 
 __all__ = ["BLOCK", "NAME_PATTERN", "WIRE_VERSION", "check_secret_name", "check_secret_value", "encode_secrets"]
 
@@ -47,7 +48,7 @@ def check_secret_value(name: str, value: object) -> None:
         raise InvalidSecretError(msg)
 
 
-def encode_secrets(secrets: Mapping[str, str]) -> bytes:
+def encode_secrets(secrets: Mapping[str, str]) -> SecretBytes:
     """Give the line for `secrets`: a multiple of 512 bytes, ended by a newline.
 
     Raises InvalidSecretError, which names the secret and never quotes it, for a name or a value that can't be carried.
@@ -59,4 +60,4 @@ def encode_secrets(secrets: Mapping[str, str]) -> bytes:
         members.append(f'"{name}":"{value.translate(_ESCAPES)}"')
     line = ("{" + ",".join(members) + "}").encode()
     padded = -(-(len(line) + 1) // BLOCK) * BLOCK
-    return line.ljust(padded - 1) + b"\n"
+    return SecretBytes(line.ljust(padded - 1) + b"\n")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.kill_times import kill_time, kill_times
+from tests.ordinary import ordinary_user  # noqa: F401 - a fixture
 from tests.rabbitmq_server import rabbitmq_server  # noqa: F401 - a fixture
 from tests.redis_server import redis_server  # noqa: F401 - a fixture
 from tests.servers import used_server, used_servers

@@ -42,7 +42,7 @@ def run_script(  # noqa: PLR0913 - a test names what it needs
     path = folder / f"{name}{_SUFFIX[runtime]}"
     path.write_text(text)
     if runtime == "executable":
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     filled = ExecutionContext(
         execution_id=new_execution_id(),
         action_ref="tests.action",

@@ -69,7 +69,7 @@ _RULES: Final = (
     _Rule(
         "task_time_limit",
         bool,
-        "Celery kills the worker's process, and the action runs on: use the setting timeout, or the action's own",
+        "Celery kills the worker's process, and the action with it, with no grace: use the setting timeout",
     ),
     _Rule(
         "task_soft_time_limit",

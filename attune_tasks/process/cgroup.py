@@ -64,10 +64,13 @@ class Cgroup:
         """Let `processes` be in it beside the launcher, where the pids controller is there; None: any number."""
         text = "max" if processes is None else str(processes + 1)
         if text != (self._bound or "max"):
+            self._bound = text
             with contextlib.suppress(OSError):
-                with (self.path / "pids.max").open("r+") as file:
-                    file.write(text)
-                self._bound = text
+                descriptor = os.open(self.path / "pids.max", os.O_WRONLY | os.O_TRUNC)
+                try:
+                    os.write(descriptor, text.encode())
+                finally:
+                    os.close(descriptor)
 
     def remove(self) -> bool:
         """Remove it once nothing is in it any more; give whether it is gone."""

@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from attune_tasks.errors import StartError
 from attune_tasks.process._launcher import attune_tree
 from attune_tasks.process._launcher.attune_folder import remove_folder
 from attune_tasks.process.cgroup import Cgroup
-from attune_tasks.process.orphans import Siblings, start_ticks, sweep
+from attune_tasks.process.orphans import LAUNCHERS, start_ticks, sweep
 
 __all__ = ["CONTROL_NUMBER", "Launcher", "LauncherSpec", "Said", "user_entry"]
 
@@ -96,17 +97,15 @@ class Launcher:
         *,
         undumpable: bool = True,
         cgroup: bool = True,
-        siblings: Siblings | None = None,
     ) -> None:
         """Start a launcher, and wait until it is ready.
 
         It dies with each of the processes `guardians`, by pid. `cgroup`: it gets one of its own where that can be had.
-        `siblings` are all launchers of this process; it is one of them until it is closed. Raises StartError where it
-        does not get ready within 30 seconds.
+        Raises StartError where it does not get ready within 30 seconds.
         """
         self.spec = spec
-        self._siblings = siblings or Siblings()
         self._cgroup: Cgroup | None = None
+        self._start_ticks = sys.maxsize
         self._module = Path(spec.entry).stem if spec.entry else None
         self.executions = 0
         self.unforkable: str | None = None
@@ -120,7 +119,7 @@ class Launcher:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
         self._socket = ours
         try:
-            with theirs, self._siblings.starting() as pids:
+            with theirs, LAUNCHERS.starting() as pids:
                 self.process = _start(spec, theirs, undumpable=undumpable)
                 pids.add(self.process.pid)
             self._cgroup = Cgroup.made(self.process.pid) if cgroup else None
@@ -219,7 +218,7 @@ class Launcher:
         if self._cgroup is not None:
             self._cgroup.kill()
         self.close()
-        left = sweep(self._start_ticks, self._siblings) if self.process is not None else []
+        left = sweep(self._start_ticks) if self.process is not None else []
         self._remove_folders()
         return left
 
@@ -273,7 +272,7 @@ class Launcher:
             self.process.wait()
         if self.process.returncode:  # it was killed, and did not clean up
             self._remove_folders()
-        self._siblings.discard(self.process.pid)
+        LAUNCHERS.discard(self.process.pid)
         if self._cgroup is not None:
             self._cgroup.remove()
 
@@ -288,7 +287,8 @@ class Launcher:
         return self._folders + self._names[at : at + 16]
 
     def _remove_folders(self) -> None:
-        for number in (self.executions, self.executions + 1):
+        # That of the last execution, too: the launcher says that a child has ended before it cleans up.
+        for number in range(self.executions - 1, self.executions + 2):
             remove_folder(self._folder(number))
 
     def _command(self, word: str) -> None:
@@ -355,7 +355,8 @@ def _start(spec: LauncherSpec, theirs: socket.socket, *, undumpable: bool) -> su
         )
     except OSError as error:
         whom = f" as {spec.run_as}" if as_whom else ""
-        msg = f"{spec.interpreter} could not be started{whom}: {error.strerror}"
+        why = ": only root may change user" if as_whom and os.geteuid() else ""
+        msg = f"{spec.interpreter} could not be started{whom}: {error.strerror}{why}"
         raise StartError(msg) from None
 
 

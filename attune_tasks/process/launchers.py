@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from attune_tasks.process.launcher import Launcher, LauncherSpec
-from attune_tasks.process.orphans import Orphanage, Siblings
+from attune_tasks.process.orphans import ORPHANAGE
 
 __all__ = ["Launchers", "LaunchersPolicy"]
 
@@ -47,8 +47,6 @@ class Launchers:
         self._in_use = 0
         self._slots = 1
         """The most that were in use at once."""
-        self._siblings = Siblings()
-        self._orphanage = Orphanage()
         self._said: set[tuple[str, str]] = set()
         self._closed = False
         # Nobody need remember to close them: what is not in use ends with this object, or with the interpreter.
@@ -68,10 +66,10 @@ class Launchers:
         keep = False
         try:
             if launcher is None:
-                with self._orphanage:
+                with ORPHANAGE:
                     launcher = self._new(spec)
                 self._tell_once(launcher)
-            with self._orphanage:
+            with ORPHANAGE:
                 yield launcher
             keep = not single_use and launcher.reusable and launcher.executions < self._policy.renew_after
         finally:
@@ -102,7 +100,7 @@ class Launchers:
     def _new(self, spec: LauncherSpec) -> Launcher:
         policy = self._policy
         guardians = (os.getpid(), *policy.guardians)
-        return Launcher(spec, guardians, undumpable=policy.undumpable, cgroup=policy.cgroup, siblings=self._siblings)
+        return Launcher(spec, guardians, undumpable=policy.undumpable, cgroup=policy.cgroup)
 
     def _taken(self, spec: LauncherSpec) -> Launcher | None:
         """Take the most recently used one of a spec out of those that wait."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from typing import Final
 
 from attune_tasks.process._launcher import attune_tree
 
-__all__ = ["Orphanage", "Siblings", "start_ticks", "sweep"]
+__all__ = ["LAUNCHERS", "ORPHANAGE", "Orphanage", "OwnLaunchers", "start_ticks", "sweep"]
 
 logger = logging.getLogger("attune_tasks.process")
 
@@ -48,7 +49,7 @@ class Orphanage:
                 _set_subreaper(on=False)
 
 
-class Siblings:
+class OwnLaunchers:
     """The launchers of this process, by pid. One that is just being started is among them, too."""
 
     def __init__(self) -> None:
@@ -73,24 +74,38 @@ class Siblings:
             return [pid for pid in pids if pid not in self._pids]
 
 
+ORPHANAGE: Final = Orphanage()
+LAUNCHERS: Final = OwnLaunchers()
+"""Those of this process, whatever executors it has: there is one switch, and one set of children."""
+
+
+def _begin_anew() -> None:
+    """Take no count and no held lock over from the process that we were forked from."""
+    ORPHANAGE.__init__()  # type: ignore[misc]
+    LAUNCHERS.__init__()  # type: ignore[misc]
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
 def start_ticks(pid: int) -> int:
-    """Give when a process was started, in the clock ticks of /proc; 0 where that can't be had."""
+    """Give when a process was started, in the clock ticks of /proc; a time after all others where it is unknown."""
     stat = attune_tree.stat_of(pid)
-    return int(stat[_START]) if stat else 0
+    return int(stat[_START]) if stat else sys.maxsize
 
 
-def sweep(since: int, launchers: Siblings) -> list[tuple[int, int]]:
+def sweep(since: int) -> list[tuple[int, int]]:
     """Kill what a lost launcher left to this process; give pid and uid of what can't be killed.
 
     That is each child of this process which began at `since` (ticks) or later in a session of its own, and is none of
-    `launchers`. An action can't be in the worker's session. A program that another task in another thread
+    its launchers. An action can't be in the worker's session. A program that another task in another thread
     starts meanwhile in a new session can't be told from it, and is killed, too.
     """
 
     def orphans() -> list[int]:
         session = os.getsid(0)
         found = []
-        for pid in launchers.without(attune_tree.children_of(os.getpid())):
+        for pid in LAUNCHERS.without(attune_tree.children_of(os.getpid())):
             stat = attune_tree.stat_of(pid)
             if stat and int(stat[_SESSION]) != session and int(stat[_START]) >= since:
                 found.append(pid)

@@ -94,6 +94,7 @@ class _Run:
         self._timed_out = self._cancelled = False
         self._status: int | None = None
         self._exited = self._over = False
+        self._stopped = 0
         self._problem: StartError | None = None
         self._left_behind: list[tuple[int, int]] = []
         self._streams: dict[str, TailBuffer] = {}
@@ -177,7 +178,7 @@ class _Run:
         deadline = None if self._timeout is None else self._started + self._timeout
         while not self._exited:
             if not self._turn(self._ending.due if self._ending.begun else deadline):
-                self._launcher.resume()
+                self._resume()
             self._ending.escalate_if_due()
             if deadline is not None and time.monotonic() >= deadline:
                 self._end(timed_out=True)
@@ -194,13 +195,17 @@ class _Run:
         """Kill what is left."""
         if not self._over:
             self._ending.kill()
-        stopped = 0
         while not self._over:
-            if not self._turn(self._ending.due, _LONGEST_WAIT_FOR_KILL) and self._launcher.resume():
-                stopped += 1  # something stops it as often as it is continued
-                if stopped == _STOPPED_TOO_OFTEN:
-                    self._ending.abandon()
+            if not self._turn(self._ending.due, _LONGEST_WAIT_FOR_KILL):
+                self._resume()
             self._ending.escalate_if_due()
+
+    def _resume(self) -> None:
+        """Continue a launcher that was stopped; one that is stopped as often as it is continued is given up."""
+        if self._launcher.resume():
+            self._stopped += 1
+            if self._stopped == _STOPPED_TOO_OFTEN:
+                self._ending.abandon()
 
     def _end(self, *, timed_out: bool = False, cancelled: bool = False) -> None:
         if not (self._timed_out or self._cancelled):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.kill_site import SECONDS, Begun, KillSite, kill_all, tracks_of
-from tests.acceptance.left import Seen, now, seconds_until_gone, zombies_below
+from tests.acceptance.left import Seen, now, seconds_until_gone, users_of, zombies_below
 from tests.acceptance.nasty_pack import KINDS
 from tests.celery_worker import CeleryWorker
 from tests.kill_times import kill_time
@@ -155,6 +155,8 @@ def test_a_plain_subprocess_in_a_task_is_found_left_by_the_same_look(
             left
         )  # run() kills its child where it can
         assert [line for line in left if line.startswith("folder")] == [f"folder {naive.folder}: ['kept']"]
+        # They would be found, too, if nobody had seen them before: by what they have open, and where they stand.
+        assert len(list(users_of(naive.tracks.places))) == len(left) - 1
     finally:
         kill_all(naive.tracks.living())
         (naive.folder / "kept").unlink()

@@ -31,7 +31,11 @@ def run(params):
     seen = open(f"/proc/{child.pid}/environ").read()  # its own is that of its launcher, where it was forked
     child.kill()
     child.wait()
-    print(seen, open("/proc/self/environ").read())
+    try:
+        own = open("/proc/self/environ").read()
+    except PermissionError:  # a fork of the launcher is undumpable: only root may look
+        own = ""
+    print(seen, own)
     return used
 """,
     "shell": """
@@ -96,7 +100,14 @@ def running_action(runtime: str, folder: Path, secrets: dict[str, str], **contex
 def environ_of(pids: list[int]) -> str:
     """Give the environments and the command lines of processes, as /proc shows them."""
     files = [Path(f"/proc/{pid}/{name}") for pid in pids for name in ("environ", "cmdline")]
-    return "\n".join(file.read_bytes().decode(errors="replace").replace("\0", "\n") for file in files)
+    return "\n".join(_content(file) for file in files)
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_bytes().decode(errors="replace").replace("\0", "\n")
+    except PermissionError:  # it is undumpable, and this is not root: nothing of it can be seen
+        return ""
 
 
 def ps_output() -> str:

@@ -110,13 +110,24 @@ def test_every_kind_of_error_is_explained() -> None:
     text = (ROOT / "docs" / "action-development.md").read_text(encoding="utf-8")
     classes = [getattr(errors, name) for name in errors.__all__ if name != "ActionFailed"]
     codes = {each.code for each in classes} - {"error", "result_timeout", "execution_exists"}  # no result has these
+    package = ROOT / "attune_tasks"
+    sources = [package / "runtimes" / "base.py", package / "runtimes" / "_child" / "attune_child.py"]
+    code = "".join(source.read_text(encoding="utf-8") for source in sources)
+    codes |= set(re.findall(r'"type": "(\w+)"', code)) | set(re.findall(r'problem = "(\w+)"', code))
+    assert "launcher_lost" in codes
+    assert "result_lost" in codes
     assert sorted(code for code in codes if f"`{code}`" not in text) == []
 
 
 def test_every_setting_that_the_docs_name_exists() -> None:
-    groups = {name: Settings.model_fields[name].annotation for name in ("secrets", "output", "result", "environment")}
+    groups = {
+        name: field.annotation
+        for name, field in Settings.model_fields.items()
+        if hasattr(field.annotation, "model_fields")
+    }
+    assert {"secrets", "launchers", "limits"} <= set(groups)
     for page in PAGES:
-        for group, name in re.findall(r"`(secrets|output|result|environment)\.(\w+)", page.read_text(encoding="utf-8")):
+        for group, name in re.findall(rf"`({'|'.join(groups)})\.(\w+)", page.read_text(encoding="utf-8")):
             model = groups[group]
             assert name in getattr(model, "model_fields", {}) or name == "toml", f"{page.name}: {group}.{name}"
 

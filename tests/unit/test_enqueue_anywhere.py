@@ -10,6 +10,23 @@ import pytest
 
 POSIX_ONLY = ("fcntl", "grp", "posix_spawn", "pty", "pwd", "resource", "termios", "tty", "syslog")
 
+SIGNED = """
+import os
+from pathlib import Path
+del os.geteuid, os.O_NONBLOCK
+import tempfile
+with tempfile.TemporaryDirectory() as folder:
+    key = Path(folder, "key")
+    key.write_text("k" * 64)
+    app = Celery("signed", broker="memory://", backend="cache+memory://")
+    app.conf.attune_tasks = {"packs": [sys.argv[1]], "message_key_file": str(key)}
+    attune_tasks.enqueue("hello.greet", {"name": "you"}, app=app, queue="signed")
+    with app.connection_for_read() as connection:
+        message = connection.SimpleQueue("signed").get(timeout=5)
+        assert any("signature" in name for name in message.headers), message.headers
+        message.ack()
+"""
+
 # Celery and its libraries go by sys.platform, so they are loaded first.
 CODE = """
 import sys
@@ -51,6 +68,11 @@ def run(last: str) -> subprocess.CompletedProcess[str]:
     packs = Path(__file__).parents[2] / "config" / "packs"
     command = [sys.executable, "-c", CODE + last, str(packs), *POSIX_ONLY]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_signing_needs_no_posix_function() -> None:
+    done = run(SIGNED)
+    assert done.returncode == 0, done.stderr
 
 
 def test_enqueueing_and_status_need_no_posix_module() -> None:

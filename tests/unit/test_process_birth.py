@@ -109,8 +109,8 @@ def test_a_child_has_its_streams_and_nothing_that_is_open_in_worker_or_launcher(
     text = {
         "python": "import os\nprint({n: os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')"
         " if os.path.lexists(f'/proc/self/fd/{n}')})\n",
-        "shell": "ls -l /proc/$$/fd | sed 's/.* \\([0-9]* -> \\)/\\1/'\n",
-        "executable": "#!/bin/sh\nls -l /proc/$$/fd | sed 's/.* \\([0-9]* -> \\)/\\1/'\n",
+        "shell": "ls -l /proc/$$/fd\n",
+        "executable": "#!/bin/sh\nls -l /proc/$$/fd\n",
     }[language(runtime)]
     held = (tmp_path / "held").open("w")
     os.set_inheritable(held.fileno(), True)  # noqa: FBT003 - it takes no name
@@ -120,7 +120,7 @@ def test_a_child_has_its_streams_and_nothing_that_is_open_in_worker_or_launcher(
     assert "held" not in result.stdout
     assert "socket:" not in result.stdout
     assert "pidfd" not in result.stdout
-    assert result.stdout.count("pipe:") == {"python": 4, "shell": 4, "executable": 4}[language(runtime)]
+    assert result.stdout.count("pipe:") == 4, "standard input, output and error, and the control channel"
 
 
 BOUNDS = {"memory": 1 << 30, "cpu_seconds": 7, "file_size": 1 << 16, "processes": 5000, "open_files": 64}
@@ -154,7 +154,7 @@ def confined(runtime: str, limits: Limits) -> Confinement:
 
 
 BREAK = {
-    "memory": ("x = bytearray(1 << 31)\n", "x=$(head -c 2147483648 /dev/zero | tr '\\0' x)\n"),
+    "memory": ("x = bytearray(1 << 31)\n", "printf -v x '%*s' 300000000 ''\n"),
     "cpu_seconds": ("while True: pass\n", "while :; do :; done\n"),
     "file_size": ("open('big', 'wb').write(b'x' * (1 << 20))\n", "head -c 1048576 /dev/zero >big\n"),
     "open_files": (
@@ -170,7 +170,7 @@ def test_what_goes_beyond_a_bound_fails(tmp_path: Path, runtime: str, name: str)
     python, shell = BREAK[name]
     kind = language(runtime)
     text = {"python": python, "shell": shell, "executable": f"#!/bin/bash\nset -e\n{shell}"}[kind]
-    limits = Limits(**{name: 1 if name == "cpu_seconds" else BOUNDS[name]})
+    limits = Limits(**{name: {"cpu_seconds": 1, "memory": 1 << 28}.get(name, BOUNDS[name])})
     result = run_script(runtime, tmp_path, text, confinement=confined(runtime, limits))
     assert result.status == "failed", result
     if name == "cpu_seconds":

@@ -256,7 +256,7 @@ def test_multiprocessing_works(tmp_path: Path, method: str, plain: bool) -> None
     text = textwrap.dedent(body) + (
         "if __name__ == '__main__':\n    print(work())\n" if plain else "def run(params):\n    print(work())\n"
     )
-    result = run_script("python", tmp_path, text)
+    result = run(tmp_path, text)
     assert result.stdout == "[1, 4, 9]\n", result.stderr
 
 

@@ -169,7 +169,7 @@ def test_a_read_that_is_never_answered_ends_within_its_deadline(stub: Stub) -> N
 def test_the_manager_hears_why_before_its_own_time_is_over(stub: Stub) -> None:
     end = threading.Event()
     stub.before = lambda: bool(end.wait(10))
-    manager = SecretManager({"vault": provider(stub.url)}, default_provider="vault", fetch_timeout=0.8)
+    manager = SecretManager({"vault": provider(stub.url)}, default_provider="vault", fetch_timeout=2.0)
 
     with pytest.raises(SecretsUnavailableError, match="did not answer in time: see `vault status"):
         manager.fetch_secrets_for_action(ACTION)

@@ -28,6 +28,7 @@ _NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
 _FATAL = ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "VTALRM", "PROF", "XCPU", "IO", "SYS")
 _SIGNALS = [getattr(_signal, "SIG" + name) for name in _FATAL if hasattr(_signal, "SIG" + name)]
 _READ = 1 << 14
+_SEES_PROCESSES = os.path.exists("/proc/self/stat")  # not on macOS
 _FOLDER_SECONDS = 1.0  # for which the next execution's private folder is kept ready
 _KILL_SECONDS = 10.0
 _CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
@@ -44,7 +45,7 @@ class Launcher:
         self.folders = self.names = None
         self.count = 0  # executions that are over
         self.folder = None
-        self.child = self.status = None
+        self.child = self.status = self.group = None
         self.wake, wake_writer = os.pipe()
         for end in (self.wake, wake_writer):
             os.set_blocking(end, False)
@@ -163,6 +164,7 @@ class Launcher:
     def watch(self):
         """Watch the child and all that it leaves below us, until nothing is there."""
         self.status = None
+        self.group = self.child  # it leads one
         while True:
             empty = self.reap()
             if self.status is not None and self.child is not None:
@@ -178,7 +180,7 @@ class Launcher:
             if message is None:
                 continue
             if message["do"] == "terminate":
-                attune_tree.terminate(attune_tree.children_of(os.getpid()))
+                self.terminate()
             elif message["do"] == "kill":
                 self.kill()
                 return
@@ -191,9 +193,33 @@ class Launcher:
         self.child = None
         self.say("gone", ",".join("%d:%d" % (pid, attune_tree.owner_of(pid)) for pid in left) or "-")
 
+    def terminate(self):
+        """Ask all that is below us to end."""
+        if _SEES_PROCESSES:
+            attune_tree.terminate(attune_tree.children_of(os.getpid()))
+        else:
+            self.signal_group(_signal.SIGTERM)
+            self.signal_group(_signal.SIGCONT)
+
     def kill_all(self):
         """Kill all that is below us; give the pids that can't be."""
-        return attune_tree.kill(lambda: attune_tree.children_of(os.getpid()), self.reap, _KILL_SECONDS)
+        if not _SEES_PROCESSES:
+            self.signal_group(_signal.SIGKILL)
+        return attune_tree.kill(self.direct_children, self.reap, _KILL_SECONDS)
+
+    def direct_children(self):
+        """Give the pids right below us; where there is no /proc, the child's alone."""
+        if _SEES_PROCESSES:
+            return attune_tree.children_of(os.getpid())
+        return [self.child] if self.child is not None and self.status is None else []
+
+    def signal_group(self, number):
+        """Signal the child's process group, where nothing tells what else is below us."""
+        if self.group is not None:
+            try:  # noqa: SIM105 - contextlib is not loaded here
+                os.killpg(self.group, number)
+            except OSError:
+                pass  # nobody is left in it
 
     def reap(self):
         """Take the exit codes of what has ended; give whether nothing is left."""
