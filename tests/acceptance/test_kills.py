@@ -52,12 +52,14 @@ def neighbour(site: KillSite, running: CeleryWorker) -> Iterator[Begun]:
     wait_until(lambda: not zombies_below(worker), "no ended process that nobody has reaped", 5)
 
 
-def logged(running: CeleryWorker, text: str, times: int, before: int) -> None:
+def wait_for_log(running: CeleryWorker, text: str, times: int, before: int) -> None:
     wait_until(lambda: running.log()[before:].count(text) >= times, f"{times} times in the log: {text}", SECONDS)
 
 
 @pytest.mark.parametrize("name", ["TERM", "KILL"])
-def test_revoke_with_terminate(site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun, name: str) -> None:
+def test_revoke_with_terminate_leaves_nothing(
+    site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun, name: str
+) -> None:
     begun = site.begin_all()
     prefork = pool == "prefork"
     event = now()
@@ -70,31 +72,35 @@ def test_revoke_with_terminate(site: KillSite, running: CeleryWorker, pool: str,
 
 
 @pytest.mark.parametrize("pool", ["prefork"], indirect=True)
-def test_celerys_soft_time_limit(site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun) -> None:
+def test_celerys_soft_time_limit_leaves_nothing(
+    site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun
+) -> None:
     before = len(running.log())
     begun = site.begin_all(soft_time_limit=LIMIT)
-    logged(running, f"Soft time limit ({LIMIT}s) exceeded", 4, before)
+    wait_for_log(running, f"Soft time limit ({LIMIT}s) exceeded", 4, before)
     kill_time("soft limit", pool, seconds_until_gone(tracks_of(begun), now()))
     assert site.ends(begun) == dict.fromkeys(KINDS, ("timed_out", "soft_time_limit", "FAILURE"))
 
 
 @pytest.mark.parametrize("pool", ["prefork"], indirect=True)
-def test_celerys_hard_time_limit(site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun) -> None:
+def test_celerys_hard_time_limit_leaves_nothing(
+    site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun
+) -> None:
     before = len(running.log())
     begun = site.begin_all(time_limit=LIMIT)
-    logged(running, f"hard time limit of {LIMIT} seconds passed", 4, before)
+    wait_for_log(running, f"hard time limit of {LIMIT} seconds passed", 4, before)
     kill_time("hard limit", pool, seconds_until_gone(tracks_of(begun, launchers=True, slots=True), now()))
     assert site.ends(begun) == dict.fromkeys(KINDS, ("timed_out", "hard_time_limit", "FAILURE"))
 
 
 @pytest.mark.parametrize("pool", ["threads"], indirect=True)
-def test_threads_know_no_time_limits_of_celery(site: KillSite, running: CeleryWorker, pool: str) -> None:
+def test_threads_know_no_time_limit_of_celery(site: KillSite, running: CeleryWorker, pool: str) -> None:
     (begun,) = site.begin("nasty.neighbour", soft_time_limit=1, time_limit=1)
     wait_until(lambda: now() - begun.main.started > 1.5, "the time limit is over")
     site.assert_undisturbed(begun)
 
 
-def test_the_deadline(site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun) -> None:
+def test_the_deadline_leaves_nothing(site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun) -> None:
     begun = site.begin_all(timeout=LIMIT)
     event = max(each.main.started for each in begun) + LIMIT
     wait_until(lambda: now() >= event, "the deadline")
@@ -102,7 +108,7 @@ def test_the_deadline(site: KillSite, running: CeleryWorker, pool: str, neighbou
     assert site.ends(begun) == dict.fromkeys(KINDS, ("timed_out", "timed_out", "FAILURE"))
 
 
-def test_cancel(site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun) -> None:
+def test_a_cancellation_leaves_nothing(site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun) -> None:
     begun = site.begin_all()
     event = now()
     answers = {site.handle(each).cancel().outcome for each in begun}
@@ -112,7 +118,9 @@ def test_cancel(site: KillSite, running: CeleryWorker, pool: str, neighbour: Beg
 
 
 @pytest.mark.parametrize("pool", ["prefork"], indirect=True)
-def test_sigkill_of_the_pool_process(site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun) -> None:
+def test_sigkill_of_the_pool_process_leaves_nothing(
+    site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun
+) -> None:
     begun = site.begin_all()
     event = now()
     for each in begun:
@@ -123,7 +131,9 @@ def test_sigkill_of_the_pool_process(site: KillSite, running: CeleryWorker, pool
     assert site.ends(begun) == dict.fromkeys(KINDS, ("error", "worker_lost", "FAILURE"))
 
 
-def test_sigkill_of_the_launcher(site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun) -> None:
+def test_sigkill_of_the_launcher_leaves_nothing(
+    site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun
+) -> None:
     begun = site.begin_all()
     event = now()
     for each in begun:

@@ -82,7 +82,7 @@ def test_a_cold_shutdown_cancels_all(site: KillSite, pool: str) -> None:
 
 
 @POOLS
-def test_sigkill_of_the_main_process(site: KillSite, pool: str) -> None:
+def test_sigkill_of_the_main_process_leaves_nothing(site: KillSite, pool: str) -> None:
     with site.worker(pool) as running:
         begun = [*site.begin_all(), site.begin_neighbour()]
         whole = site.whole(running)
