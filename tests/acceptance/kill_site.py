@@ -30,6 +30,9 @@ SECONDS: Final = 30.0
 SLOTS: Final = 6
 """For one of each kind, a neighbour, and a naive task."""
 
+CGROUP: Final = os.environ.get("KILLS_WITH_CGROUP") == "1"
+"""Whether launchers get a cgroup, which may hide that other means fail: not so by default, every other time repeated."""
+
 _APP: Final = """\
 import os, subprocess, tempfile
 from attune_tasks.app import app
@@ -84,7 +87,12 @@ class KillSite:
         """Run a worker; `soft`: how long a soft shutdown takes. Whatever becomes of it, nothing is left afterwards."""
         (self.place.folder / "mine.py").write_text(_APP.format(soft=soft), encoding="utf-8")
         slots = () if "--autoscale" in arguments else ("-c", str(SLOTS))
-        whole = {"ATTUNE_TASKS_GRACE": str(GRACE), "TMPDIR": str(self.temp)} | (environ or {})
+        whole = {
+            "ATTUNE_TASKS_GRACE": str(GRACE),
+            "ATTUNE_TASKS_LAUNCHERS__CGROUP": str(CGROUP).lower(),
+            "TMPDIR": str(self.temp),
+            **(environ or {}),
+        }
         try:
             with worker(self.place, "-P", pool, *slots, *arguments, app="mine", environ=whole) as running:
                 yield running

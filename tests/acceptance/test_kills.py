@@ -135,11 +135,14 @@ def test_sigkill_of_the_launcher_leaves_nothing(
     site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun
 ) -> None:
     begun = site.begin_all()
+    younger = site.begin_neighbour()  # what falls to the worker is told from its launchers by more than their age
     event = now()
     for each in begun:
         os.kill(each.launcher.pid, signal.SIGKILL)
     kill_time("SIGKILL of the launcher", pool, seconds_until_gone(tracks_of(begun, launchers=True), event))
     assert site.ends(begun) == dict.fromkeys(KINDS, ("error", "launcher_lost", "FAILURE"))
+    younger.go()
+    site.assert_succeeded(younger)
 
 
 @pytest.mark.parametrize("pool", ["prefork"], indirect=True)
