@@ -31,7 +31,7 @@ SLOTS: Final = 6
 """For one of each kind, a neighbour, and a naive task."""
 
 CGROUP: Final = os.environ.get("KILLS_WITH_CGROUP") == "1"
-"""Whether launchers get a cgroup, which may hide that other means fail: not so by default, every other time repeated."""
+"""Whether launchers get a cgroup, which may hide that other means fail: every other time where they are repeated."""
 
 _APP: Final = """\
 import os, subprocess, tempfile
