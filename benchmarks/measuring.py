@@ -57,18 +57,21 @@ def compared(  # noqa: PLR0913 - the optional ones are named
     calls: tuple[int, int],
     renewed_after: int,
 ) -> Cost:
-    """Give the ratios of wall and processor time of ours to theirs, batch after batch in turn, `at_once` in threads.
+    """Give the ratios of wall and processor time of ours to theirs, in batches by turns, `at_once` in threads.
 
+    Each is the median of the batches' ratios, for which walls are medians, too: two batches in a row have the
+    same noise. A batch bears what its calls leave to be done; a single call would leave it to the other side.
     `calls` are those of one thread in a batch: ours, theirs. Each thread's first call, in which ours starts what it
     keeps, counts as the `renewed_after`-th part of what it costs more than the rest, since it comes once in as many.
     """
-    taken: tuple[list[_Batch], list[_Batch]] = ([], [])
+    ratios: list[Cost] = []
     for number in range(batches + 1):
-        for make, found, count in zip((ours, theirs), taken, calls, strict=True):
-            batch = _Batch(make, at_once, count)
-            if number:  # the first ones warm up
-                found.append(batch)
-    return _cost(taken[0], renewed_after).over(_cost(taken[1], renewed_after))
+        our_cost, their_cost = (
+            _Batch(make, at_once, count).cost(renewed_after) for make, count in zip((ours, theirs), calls, strict=True)
+        )
+        if number:  # the first ones warm up
+            ratios.append(our_cost.over(their_cost))
+    return Cost(median(ratio.wall for ratio in ratios), median(ratio.cpu for ratio in ratios))
 
 
 class _Batch:
@@ -82,16 +85,13 @@ class _Batch:
         self.cpu = (cpu - first_cpu) / (calls * at_once)
         self.first_cpu = first_cpu / at_once
 
-
-def _cost(batches: list[_Batch], renewed_after: int) -> Cost:
-    wall = median(wall for batch in batches for wall in batch.walls)
-    first_wall = median(wall for batch in batches for wall in batch.first_walls)
-    cpu = median(batch.cpu for batch in batches)
-    first_cpu = median(batch.first_cpu for batch in batches)
-    return Cost(
-        wall + max(0.0, first_wall - wall) / renewed_after,
-        cpu + max(0.0, first_cpu - cpu) / renewed_after,
-    )
+    def cost(self, renewed_after: int) -> Cost:
+        """Give what a call costs, with its part of what the first one has cost more."""
+        wall, first_wall = median(self.walls), median(self.first_walls)
+        return Cost(
+            wall + max(0.0, first_wall - wall) / renewed_after,
+            self.cpu + max(0.0, self.first_cpu - self.cpu) / renewed_after,
+        )
 
 
 def _measured(side: Side, at_once: int, calls: int) -> tuple[list[list[float]], float]:

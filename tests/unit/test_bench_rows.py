@@ -182,6 +182,20 @@ def test_what_a_first_call_starts_counts_as_its_part_of_all_that_share_it(monkey
     assert ratios.cpu == pytest.approx((1.0 + 50.0 / 500) / 10)
 
 
+def test_batches_that_noise_struck_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    noise = iter([1.0, 1.0, 9.0, 9.0, 1.0, 1.0, 1.0, 1.0])  # a batch is two sides; the first batch warms up
+    ratios = compared(
+        lambda: side(clock, Cost(1.0, 1.0), Cost(cost := next(noise), cost)),
+        lambda: side(clock, Cost(4.0, 4.0), Cost(4.0, 4.0)),
+        at_once=1,
+        batches=3,
+        calls=(3, 3),
+        renewed_after=1_000_000,
+    )
+    assert [ratios.wall, ratios.cpu] == pytest.approx([0.25, 0.25], rel=1e-4)
+
+
 def test_a_call_that_fails_in_one_of_two_threads_fails_the_measurement() -> None:
     calls = iter([None, RuntimeError("the third"), None])
 
