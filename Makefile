@@ -4,6 +4,8 @@
 PYTHON ?=
 # Arguments for pytest: make test TESTS="tests/unit -k wire"
 TESTS ?=
+# How often: make test-kills TIMES=3
+TIMES ?= 20
 # Arguments for uv: make lock LOCK=--upgrade
 LOCK ?=
 # Some of the benchmarks' cases: make bench CASES="python shell"
@@ -19,10 +21,10 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header $(LO
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench tables lock wheel clean
+.PHONY: help demo test test-kills lint format bench tables lock wheel clean
 
 help: ## List these commands
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.run-installed ## Show Python and shell actions run through a real Celery worker
 	@$(BIN)/attune-tasks demo
@@ -31,6 +33,10 @@ test: $(VENV)/.test-installed ## Run all tests (TESTS="arguments for pytest")
 	@tools/ensure-test-tools
 	@$(BIN)/python -m tests.vault_binary
 	@tools/run-tests $(VENV) $(TESTS)
+
+test-kills: $(VENV)/.test-installed ## Kill workers and actions in each way, 20 times over (TIMES=number)
+	@tools/ensure-test-tools
+	@tools/repeat-kills $(VENV) $(TIMES)
 
 lint: $(VENV)/.test-installed ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import attune_tasks
-from tests import conftest, servers
+from tests import conftest, kill_times, servers
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"pydantic", "pydantic_settings", "hvac", "jsonschema"}
@@ -109,11 +109,15 @@ def test_servers_noted_in_two_processes_of_xdist_are_reported_once(monkeypatch: 
 
 def test_a_process_of_xdist_hands_over_what_it_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "_used", set())
+    monkeypatch.setattr(kill_times, "_measured", [])
     servers.used_server("redis", "7.0.15")
+    kill_times.kill_time("cancel", "threads", 0.5)
     output: dict[str, Any] = {}
     session: Any = SimpleNamespace(config=SimpleNamespace(workeroutput=output))
     conftest.pytest_sessionfinish(session)
-    assert output == {"used_servers": [["redis", "7.0.15", ""]]}
+    assert output == {"used_servers": [["redis", "7.0.15", ""]], "kill_times": [["cancel", "threads", 0.5]]}
+    conftest.pytest_testnodedown(SimpleNamespace(workeroutput=output))
+    assert kill_times.kill_times() == [("cancel", "threads", 0.5)] * 2
 
 
 @pytest.fixture
