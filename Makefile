@@ -8,11 +8,15 @@ TESTS ?=
 TIMES ?= 20
 # Arguments for uv: make lock LOCK=--upgrade
 LOCK ?=
+# Some of the benchmarks' cases: make bench CASES="python shell"
+CASES ?=
 # Where `make wheel` puts it.
 DIST ?= dist
 
 VENV := .venv
 BIN := $(VENV)/bin
+# What the benchmarks measure against has a venv of its own: ansible-runner brings much, and shares nothing with ours.
+BENCH_VENV := .venv-bench
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header $(LOCK)
 
 .DEFAULT_GOAL := help
@@ -44,8 +48,10 @@ format: $(VENV)/.test-installed ## Format the code and mend what can be mended s
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.test-installed ## Measure against the naive ways, as ratios
-	@$(BIN)/python benchmarks/run.py
+bench: $(VENV)/.test-installed $(BENCH_VENV)/.bench-installed ## Measure against the naive ways, as ratios (CASES="python ...": some)
+	@tools/ensure-test-tools
+	@$(BIN)/python -m tests.vault_binary
+	@$(BIN)/python benchmarks/run.py $(CASES)
 
 tables: $(VENV)/.test-installed ## Measure anew what docs/security.md says of processes, and write it there (as root)
 	ATTUNE_TASKS_WRITE_TABLES=1 $(BIN)/python -m pytest -q tests/security/test_same_user.py tests/security/test_undumpable.py
@@ -56,6 +62,7 @@ lock: ## Write the lock files anew, by uv (LOCK=--upgrade for newer versions)
 	$(COMPILE) pyproject.toml -c requirements/test.txt -o requirements/run.txt
 	$(COMPILE) --group build -c requirements/test.txt -o requirements/build.txt
 	$(COMPILE) --group docs -c requirements/test.txt -o requirements/docs.txt
+	$(COMPILE) --group bench -c requirements/test.txt -o requirements/bench.txt
 
 wheel: $(VENV)/.run-installed ## Build the wheel (DIST=folder)
 	@$(BIN)/python -m build --wheel --no-isolation --outdir $(DIST) .
@@ -66,6 +73,9 @@ clean: ## Remove what was built and cached; .venv stays
 
 $(BIN)/python:
 	@tools/make-venv $(VENV) $(PYTHON)
+
+$(BENCH_VENV)/bin/python:
+	@tools/make-venv $(BENCH_VENV) $(PYTHON)
 
 # Stamps: a second run installs nothing, a changed lock file installs again.
 $(VENV)/.run-installed: requirements/build.txt requirements/run.txt pyproject.toml | $(BIN)/python
@@ -78,4 +88,9 @@ $(VENV)/.test-installed: requirements/test.txt pyproject.toml | $(BIN)/python
 	@echo "Installing what the tests need into $(VENV)"
 	@tools/pip-install $(VENV) --require-hashes -r requirements/test.txt
 	@tools/pip-install $(VENV) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BENCH_VENV)/.bench-installed: requirements/bench.txt | $(BENCH_VENV)/bin/python
+	@echo "Installing what the benchmarks measure against into $(BENCH_VENV)"
+	@tools/pip-install $(BENCH_VENV) --require-hashes -r requirements/bench.txt
 	@touch $@

@@ -77,6 +77,12 @@ class AppState:
                 self._executor_process = os.getpid()
             return self._executor
 
+    def close(self) -> None:
+        """End what this process keeps ready for its next execution."""
+        with self._lock:
+            if self._executor is not None and self._executor_process == os.getpid():
+                self._executor.close()
+
 
 def state_of(app: Celery) -> AppState:
     """Give what `app` has of ours; it goes when the app goes."""

@@ -11,14 +11,15 @@ from __future__ import annotations
 import logging
 import os
 import select
-import signal
 import socket
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import Final, get_args
 
 from attune_tasks._celery.executions_here import EXECUTIONS, ExecutionsHere, Reason
+from attune_tasks.quiet_threads import start_quiet_thread
 
 __all__ = ["CHANNELS", "PoolChannels"]
 
@@ -80,13 +81,7 @@ class PoolChannels:
         """In a pool process: act upon what the main process sends, in a thread. Elsewhere: do nothing."""
         if self._own is None:
             return
-        # The thread takes no signal from the main one, not even while it starts. Billiard blocks SIGTERM where a pool
-        # process must not die, for it holds a lock of all of them; another thread would get it then, and end them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            threading.Thread(target=self._act, args=(self._own,), name="attune-cancel", daemon=True).start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        start_quiet_thread(partial(self._act, self._own), "attune-cancel")
 
     def _act(self, own: socket.socket) -> None:
         with suppress(OSError):

@@ -7,13 +7,14 @@ import os
 from typing import Any, Final
 
 from celery import signals
+from celery._state import get_current_app  # what the proxy celery.current_app asks
 
 from attune_tasks._celery import worker_defaults as _worker_defaults  # noqa: F401 - connects its signal
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.platforms import platform_notice
 
-__all__ = ["prepare_worker", "report_start", "settle_embedded_default"]
+__all__ = ["end_launchers", "prepare_worker", "report_start", "settle_embedded_default"]
 
 logger: Final = logging.getLogger("attune_tasks.worker")
 
@@ -65,6 +66,12 @@ def settle_embedded_default(sender: Any, **_: Any) -> None:
         transport.longest_wait = _EMBEDDED_WAIT_SECONDS
     if type(sender.app.backend).__name__ == "EmbeddedBackend":
         sender.app.backend.cleanup()
+
+
+@signals.worker_process_shutdown.connect
+def end_launchers(**_: Any) -> None:
+    """End the launchers of a pool process while it can still clean up behind them: it goes by os._exit."""
+    state_of(get_current_app()).close()
 
 
 def _pool_name(pool: Any) -> str:

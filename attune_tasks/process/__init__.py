@@ -2,7 +2,8 @@
 
 from attune_tasks.process.cancellation import Cancellation
 from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, Control, fault_of
-from attune_tasks.process.launcher import CONTROL_NUMBER, Launcher, LauncherSpec, user_entry
+from attune_tasks.process.launcher import CONTROL_NUMBER, Launcher
+from attune_tasks.process.launcher_start import LauncherSpec, user_entry
 from attune_tasks.process.launchers import Launchers, LaunchersPolicy
 from attune_tasks.process.output import OutputFilter
 from attune_tasks.process.program import Program

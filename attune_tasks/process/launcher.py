@@ -6,7 +6,6 @@ import array
 import contextlib
 import marshal
 import os
-import pwd
 import secrets
 import select
 import signal
@@ -16,8 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,14 +23,15 @@ from attune_tasks.errors import StartError
 from attune_tasks.process._launcher import attune_tree
 from attune_tasks.process._launcher.attune_folder import remove_folder
 from attune_tasks.process.cgroup import Cgroup
+from attune_tasks.process.launcher_start import LauncherSpec, opened_processes, start_launcher, what_runs
+from attune_tasks.process.launcher_words import Said, parse_line
 from attune_tasks.process.orphans import LAUNCHERS, start_ticks, sweep
 
-__all__ = ["CONTROL_NUMBER", "Launcher", "LauncherSpec", "Said", "user_entry"]
+__all__ = ["CONTROL_NUMBER", "Launcher"]
 
 CONTROL_NUMBER: Final = 200
 """Where a child finds its control channel, and above it a wrapper's own input: scripts like to use 3 and 10."""
 
-_SCRIPT: Final = Path(__file__).parent / "_launcher" / "attune_launcher.py"
 _START_SECONDS: Final = 30.0
 _END_SECONDS: Final = 2.0
 _SEND_SECONDS: Final = 5
@@ -40,51 +39,11 @@ _SEND_SECONDS: Final = 5
 _NAMES: Final = 256
 """How many names of private folders a launcher has. They come again, but another user never knows the next one."""
 _MAX_LINE_BYTES: Final = 1 << 16
-_MAX_DIGITS: Final = 9
-"""Of a number that a launcher says: pids have 7 at most, wait statuses 5."""
 _KILL_SECONDS: Final = 12.0
 """How long the launcher is given to kill everything: it tries for ten seconds itself."""
 _KILL_SECONDS_BESIDE_CGROUP: Final = 1.0
 _MARSHAL_VERSION: Final = 2
 """Which every Python 3 reads: an action's interpreter may be older than the worker's."""
-
-
-@dataclass(frozen=True, slots=True)
-class LauncherSpec:
-    """What one launcher is for. Executions whose specs are equal may use the same, one after the other."""
-
-    name: str
-    """The pack's ref, for ``ps``."""
-    interpreter: str
-    pack: str = ""
-    content: str = ""
-    """A hash of what of the pack may be loaded in it."""
-    entry: str | None = None
-    """The Python file whose module makes a forked child an action; None: nothing can be forked."""
-    preload: tuple[str, ...] = ()
-    library: str | None = None
-    """A folder that `preload` is looked for in, too."""
-    run_as: str | None = None
-    locale: tuple[tuple[str, str], ...] = ()
-    """LANG and LC_* of most of its children, by name, which forks then need not set for themselves."""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One line of a launcher. It runs as the action's user, and may say anything: the reader checks it."""
-
-    word: str
-    number: int = 0
-    rest: str = ""
-
-    def left_behind(self) -> list[tuple[int, int]]:
-        """Give pid and uid of each process that could not be killed."""
-        pairs = [pair.partition(":") for pair in self.rest.split(",")]
-        return [
-            (int(pid), -1 if uid == "-1" else int(uid))
-            for pid, _, uid in pairs
-            if len(pid) <= _MAX_DIGITS >= len(uid) and pid.isdecimal() and (uid.isdecimal() or uid == "-1")
-        ]
 
 
 class Launcher:
@@ -120,7 +79,7 @@ class Launcher:
         self._socket = ours
         try:
             with theirs, LAUNCHERS.starting() as pids:
-                self.process = _start(spec, theirs, undumpable=undumpable)
+                self.process = start_launcher(spec, theirs, undumpable=undumpable)
                 pids.add(self.process.pid)
             self._cgroup = Cgroup.made(self.process.pid) if cgroup else None
             self._start_ticks = start_ticks(self.process.pid)
@@ -134,7 +93,7 @@ class Launcher:
                 "preload": list(spec.preload),
                 "library": spec.library,
             }
-            with _opened(guardians) as descriptors:
+            with opened_processes(guardians) as descriptors:
                 self._send(hello, descriptors)
             self._await_ready()
         except BaseException:
@@ -233,7 +192,7 @@ class Launcher:
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         if len(self._buffer) > _MAX_LINE_BYTES:
             return None  # it is none of ours any more, whatever it is
-        return [_parsed(line) for line in lines]
+        return [parse_line(line) for line in lines]
 
     def begin(self) -> None:
         """Note that an execution begins; until :meth:`finished` it is not to be used again."""
@@ -318,74 +277,10 @@ class Launcher:
                 break
             said = self.read()
             if said is None:
-                msg = f"the launcher of {self.spec.name} did not start: see that {_what_runs(self.spec)}"
+                msg = f"the launcher of {self.spec.name} did not start: see that {what_runs(self.spec)}"
                 raise StartError(msg)
             if said:
                 self.unforkable = None if said[0].rest == "-" else said[0].rest
                 return
         msg = f"the launcher of {self.spec.name} was not ready within {_START_SECONDS:g} seconds"
         raise StartError(msg + (f": is it `preload: [{', '.join(self.spec.preload)}]`?" if self.spec.preload else ""))
-
-
-def _what_runs(spec: LauncherSpec) -> str:
-    """Say what has to be so for a launcher to start."""
-    whom = f", as the user {spec.run_as}, and that this user can read {_SCRIPT.parents[2]}" if spec.run_as else ""
-    preload = f", and that `preload: [{', '.join(spec.preload)}]` does not end it" if spec.preload else ""
-    return f"{spec.interpreter} runs{whom}{preload}"
-
-
-def _start(spec: LauncherSpec, theirs: socket.socket, *, undumpable: bool) -> subprocess.Popen[bytes]:
-    command = [spec.interpreter, "-I", "-X", "utf8", str(_SCRIPT), str(theirs.fileno()), spec.name]
-    as_whom: dict[str, Any] = {}
-    if spec.run_as is not None:
-        user = user_entry(spec.run_as)
-        if user.pw_uid != os.geteuid():
-            as_whom = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    try:
-        return subprocess.Popen(
-            [*command, *(["undumpable"] if undumpable else [])],
-            env={},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-            **as_whom,
-        )
-    except OSError as error:
-        whom = f" as {spec.run_as}" if as_whom else ""
-        why = ": only root may change user" if as_whom and os.geteuid() else ""
-        msg = f"{spec.interpreter} could not be started{whom}: {error.strerror}{why}"
-        raise StartError(msg) from None
-
-
-def user_entry(name: str) -> pwd.struct_passwd:
-    """Give a user's entry in the password database; raise StartError where there is none."""
-    try:
-        return pwd.getpwnam(name)
-    except KeyError:
-        msg = f"run_as: there is no user {name!r} on this machine"
-        raise StartError(msg) from None
-
-
-@contextlib.contextmanager
-def _opened(pids: Sequence[int]) -> Iterator[list[int]]:
-    """Give descriptors of processes, where the platform has them; one that has ended already is left out."""
-    opened: list[int] = []
-    try:
-        for pid in pids if hasattr(os, "pidfd_open") else ():
-            # Ended already, or (ENOSYS, EPERM) kept from us by a sandbox: the end of the socket tells it mostly.
-            with contextlib.suppress(OSError):
-                opened.append(os.pidfd_open(pid))
-        yield opened
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
-
-
-def _parsed(line: bytes) -> Said:
-    word, _, rest = line.decode(errors="replace").partition(" ")
-    first, _, last = rest.partition(" ")
-    number = int(first) if first.isdecimal() and len(first) <= _MAX_DIGITS else 0
-    return Said(word, number, last if last and first.isdecimal() else rest)

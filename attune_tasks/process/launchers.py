@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from attune_tasks.process.launcher import Launcher, LauncherSpec
+from attune_tasks.process.launcher import Launcher
+from attune_tasks.process.launcher_start import LauncherSpec
 from attune_tasks.process.orphans import ORPHANAGE
 
 __all__ = ["Launchers", "LaunchersPolicy"]

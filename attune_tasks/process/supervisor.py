@@ -13,7 +13,8 @@ from attune_tasks.errors import StartError
 from attune_tasks.process.cancellation import Cancellation
 from attune_tasks.process.control import Control
 from attune_tasks.process.ending import Ending
-from attune_tasks.process.launcher import Launcher, Said
+from attune_tasks.process.launcher import Launcher
+from attune_tasks.process.launcher_words import Said
 from attune_tasks.process.launchers import Launchers
 from attune_tasks.process.output import NoFilter, OutputFilter, TailBuffer
 from attune_tasks.process.program import Pipes, Program

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import queue
-import threading
 import time
 from collections.abc import Mapping
 
 from attune_tasks.errors import AttuneTasksError, InvalidSecretError, SecretsUnavailableError
 from attune_tasks.nearest import nearest
+from attune_tasks.quiet_threads import start_quiet_thread
 from attune_tasks.secret_values import Secrets
 from attune_tasks.secrets.pool import ProviderPool
 from attune_tasks.secrets.references import Location, SecretReference
@@ -89,7 +89,7 @@ def _read_in_thread(
             answers.put((location, _read(reference, providers, deadline)))
 
     # A daemon: a provider which hangs for good can't be stopped, but must not keep the process from ending.
-    threading.Thread(target=work, name="attune-tasks-secrets", daemon=True).start()
+    start_quiet_thread(work, "attune-tasks-secrets")
     while len(reads) < wanted:
         try:
             location, fields = answers.get(timeout=max(0.0, deadline - time.monotonic()))

@@ -20,6 +20,7 @@ import _socket
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, _HERE)
 import attune_folder
+import attune_setup
 import attune_tree
 
 del sys.path[0]
@@ -63,12 +64,12 @@ class Launcher:
         self.ours += self.guardians
         self.received = []
         self.folders, self.names = hello["folders"], hello["names"]
-        trouble = _preload(hello["entry"], hello["preload"], hello["library"])
+        trouble = attune_setup.preload(hello["entry"], hello["preload"], hello["library"])
         if hello["entry"]:
             sys.modules[hello["module"]].prepare(hello["locale"])
         # After the preload, which may have set its own.
         os.umask(0o077)
-        _reset_signals()
+        attune_setup.reset_signals()
         _signal.set_wakeup_fd(self.wake_writer, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, _do_nothing)
         for number in _SIGNALS:
@@ -115,7 +116,7 @@ class Launcher:
             self.make_folder()
             os.chdir(message["folder"] or self.folder)  # posix_spawn has no such thing
             if message["argv"] is None or message["limits"]:
-                problem = self.threads_possible and _thread_problem()
+                problem = self.threads_possible and attune_setup.thread_problem()
                 if problem:
                     self.say("failed", "0", problem)
                     return False
@@ -149,7 +150,7 @@ class Launcher:
                     os.close(end)
             os.umask(0o077)
             if message["limits"]:
-                _bound(message["limits"])
+                attune_setup.bound(message["limits"])
             if message["argv"] is not None:
                 for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # which Python ignores
                     _signal.signal(number, _signal.SIG_DFL)
@@ -310,62 +311,8 @@ def _spawn(message, ends):
     )
 
 
-def _bound(limits):
-    """Set bounds for this process, none above what it has."""
-    import resource
-
-    for name, bound in limits.items():
-        number = getattr(resource, "RLIMIT_" + name)
-        hard = resource.getrlimit(number)[1]
-        last = bound + 1 if name == "CPU" else bound  # SIGXCPU says why, SIGKILL a second later does not
-        if hard != resource.RLIM_INFINITY:
-            last = min(last, hard)
-        resource.setrlimit(number, (min(bound, last), last))
-
-
 def _placed(message, ends):
     return [(end, _NUMBERS.get(name, message["numbers"].get(name))) for name, end in ends.items()]
-
-
-def _preload(entry, names, library):
-    """Load what children are to find loaded; give in one word why they can't be forked, None: they can."""
-    if entry is None:
-        return None
-    folder, name = os.path.split(entry)
-    sys.path.insert(0, folder)
-    try:
-        __import__(name[: -len(".py")])
-    finally:
-        del sys.path[0]
-    if library:
-        sys.path.insert(0, library)
-    try:
-        for name in names:
-            __import__(name)
-    except BaseException as error:  # noqa: BLE001 - whatever a preload does, the pack's actions can still run
-        return "preload:%s:%s" % (name, type(error).__name__)
-    finally:
-        if library and library in sys.path:
-            sys.path.remove(library)
-    return _thread_problem()
-
-
-def _thread_problem():
-    """Say ``threads`` where there are others: a fork would have their locks, and not them."""
-    try:
-        return "threads" if len(os.listdir("/proc/self/task")) > 1 else None
-    except OSError:
-        return None
-
-
-def _reset_signals():
-    """Take no signal's treatment over from the worker, its thread, or a preload."""
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    for number in _signal.valid_signals():
-        if _signal.getsignal(number) not in (_signal.SIG_DFL, None):
-            _signal.signal(number, _signal.SIG_DFL)
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python tells these as errors
-        _signal.signal(number, _signal.SIG_IGN)
 
 
 def _do_nothing(number, frame):
@@ -379,31 +326,10 @@ def _drain(end):
         pass
 
 
-def _confine(undumpable):
-    """Be the one to whom orphans below fall, show nothing to others of the same user, and leave no core file."""
-    os.umask(0o077)
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ImportError, OSError, ValueError):
-        pass
-    try:
-        import ctypes
-
-        prctl = ctypes.CDLL(None).prctl
-    except (ImportError, OSError, AttributeError):  # not Linux
-        return
-    prctl(15, b"attune-launcher", 0, 0, 0)  # PR_SET_NAME; the numbers are in linux/prctl.h
-    prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    if undumpable:
-        prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
-
-
 def _main():
     """Run the launcher; in a forked child give the message which it is to act upon."""
     descriptor = int(sys.argv[1])
-    _confine("undumpable" in sys.argv[3:])
+    attune_setup.confine("undumpable" in sys.argv[3:])
     high = 16  # 0 to 3 stay taken, so that what is received never stands where a child wants its own
     if descriptor != high:
         os.dup2(descriptor, high)

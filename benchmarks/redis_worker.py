@@ -1,61 +1,71 @@
-"""The case that needs a Redis: an action end to end through Celery, against a task that calls bash itself."""
+"""A real worker over a real Redis, with our actions and naive tasks that call the child themselves."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celery import Celery
 
+from benchmarks.workspace import SECRETS, Bench
+
 if TYPE_CHECKING:
     from tests.redis_server import RedisServer
 
-ROOT = Path(__file__).parents[1]
+__all__ = ["redis_worker"]
+
 _SECONDS = 30
 
-# The user's project: both tasks in one worker, so that flags, broker, backend and pool processes are the same.
+# The user's project: all tasks in one worker, so that flags, broker, backend and pool processes are the same.
 _PROJECT = """
 import json
 import os
 import subprocess
+import sys
 
 from celery import Celery
 
 app = Celery("bench", broker=os.environ["BENCH_URL"], backend=os.environ["BENCH_URL"], include=["attune_tasks.tasks"])
 
 
-@app.task
-def naive(month):
+def output_of(command, month):
     secrets = json.loads(os.environ["BENCH_SECRETS"])
     variables = {f"SECRET_{name.upper()}": value for name, value in secrets.items()}
-    done = subprocess.run(
-        ["bash", os.environ["BENCH_SCRIPT"]],
+    return subprocess.run(
+        command,
         env={**os.environ, **variables, "PARAMETERS": json.dumps({"month": month})},
         capture_output=True,
         text=True,
         check=True,
-    )
-    return {"stdout": done.stdout, "exit_code": done.returncode}
+    ).stdout
+
+
+@app.task
+def naive_python(month):
+    return json.loads(output_of([sys.executable, os.environ["BENCH_FOLDER"] + "/naive.py"], month))
+
+
+@app.task
+def naive_shell(month):
+    return {"stdout": output_of(["bash", os.environ["BENCH_FOLDER"] + "/naive.sh"], month)}
 """
 
 
 @contextmanager
-def action_and_naive_task(
-    packs: Path, secrets_file: Path, script: Path, secrets: str
-) -> Iterator[tuple[Callable[[], object], Callable[[], object]]]:
-    """Give enqueue-to-result of the action ``bench.shell``, and of a task that runs `script` by ``subprocess.run``.
+def redis_worker(bench: Bench) -> Iterator[tuple[Celery, int]]:
+    """Start a redis-server and a prefork worker with two processes; give a client's app, and the worker's pid.
 
-    Starts a redis-server (without persistence, on the loopback interface) and a prefork worker with two processes.
+    The server keeps nothing on disk and listens on the loopback interface. Both end with the context.
     """
-    from attune_tasks import enqueue
     from tests.redis_server import RedisServer
 
     with tempfile.TemporaryDirectory(prefix="attune-bench-redis-") as home:
@@ -65,27 +75,18 @@ def action_and_naive_task(
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": home,
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{home}",
             "BENCH_URL": url,
-            "BENCH_SCRIPT": str(script),
-            "BENCH_SECRETS": secrets,
-            "ATTUNE_TASKS_PACKS": str(packs),
-            "ATTUNE_TASKS_SECRETS__FILE__PATH": str(secrets_file),
+            "BENCH_FOLDER": str(bench.folder),
+            "BENCH_SECRETS": json.dumps(SECRETS),
+            "ATTUNE_TASKS_PACKS": str(bench.packs),
+            "ATTUNE_TASKS_SECRETS__FILE__PATH": str(bench.secrets_file),
         }
-        with _started(server), _worker(home, environ):
+        with _started(server), _worker(home, environ) as pid:
             app = Celery("bench", broker=url, backend=url, include=["attune_tasks.tasks"], set_as_current=False)
-            app.conf.attune_tasks = {"packs": [str(packs)]}
+            app.conf.attune_tasks = {"packs": [str(bench.packs)]}
             app.finalize()
             _wait_for(app)
-            naive = app.signature("bench_project.naive", ("2026-01",))
-
-            def ours() -> object:
-                result = enqueue("bench.shell", {"month": "2026-01"}, app=app).result(_SECONDS)
-                if not result.succeeded:
-                    raise RuntimeError(result.error)
-                return result
-
-            yield ours, lambda: naive.apply_async().get(_SECONDS)
+            yield app, pid
 
 
 @contextmanager
@@ -98,12 +99,12 @@ def _started(server: RedisServer) -> Iterator[None]:
 
 
 @contextmanager
-def _worker(folder: str, environ: dict[str, str]) -> Iterator[None]:
+def _worker(folder: str, environ: dict[str, str]) -> Iterator[int]:
     command = [sys.executable, "-m", "celery", "-A", "bench_project", "worker", "-c", "2", "-l", "WARNING"]
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, env=environ, cwd=folder, start_new_session=True, **quiet)
     try:
-        yield
+        yield process.pid
     finally:
         process.terminate()
         try:
