@@ -25,7 +25,7 @@ from attune_tasks.process._launcher.attune_folder import remove_folder
 from attune_tasks.process.cgroup import Cgroup
 from attune_tasks.process.launcher_start import LauncherSpec, opened_processes, start_launcher, what_runs
 from attune_tasks.process.launcher_words import Said, parse_line
-from attune_tasks.process.orphans import LAUNCHERS, start_ticks, sweep
+from attune_tasks.process.orphans import LAUNCHERS, now_ticks, start_ticks, sweep
 
 __all__ = ["CONTROL_NUMBER", "Launcher"]
 
@@ -64,7 +64,8 @@ class Launcher:
         """
         self.spec = spec
         self._cgroup: Cgroup | None = None
-        self._start_ticks = sys.maxsize
+        self._since = sys.maxsize
+        """When what is below it can have begun at the earliest, in the clock ticks of /proc."""
         self._module = Path(spec.entry).stem if spec.entry else None
         self.executions = 0
         self.unforkable: str | None = None
@@ -82,7 +83,7 @@ class Launcher:
                 self.process = start_launcher(spec, theirs, undumpable=undumpable)
                 pids.add(self.process.pid)
             self._cgroup = Cgroup.made(self.process.pid) if cgroup else None
-            self._start_ticks = start_ticks(self.process.pid)
+            self._since = start_ticks(self.process.pid)
             hello = {
                 "do": "hello",
                 "folders": self._folders,
@@ -177,7 +178,7 @@ class Launcher:
         if self._cgroup is not None:
             self._cgroup.kill()
         self.close()
-        left = sweep(self._start_ticks) if self.process is not None else []
+        left = sweep(self._since) if self.process is not None else []
         self._remove_folders()
         return left
 
@@ -197,6 +198,8 @@ class Launcher:
     def begin(self) -> None:
         """Note that an execution begins; until :meth:`finished` it is not to be used again."""
         self.reusable = False
+        # Not since its start: other tasks of this process may have started programs between its executions.
+        self._since = now_ticks()
 
     def finished(self) -> None:
         """Note that an execution is over and nothing of it left; the launcher goes on to its next private folder."""

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -14,7 +15,7 @@ from typing import Final
 
 from attune_tasks.process._launcher import attune_tree
 
-__all__ = ["LAUNCHERS", "ORPHANAGE", "Orphanage", "OwnLaunchers", "start_ticks", "sweep"]
+__all__ = ["LAUNCHERS", "ORPHANAGE", "Orphanage", "OwnLaunchers", "now_ticks", "start_ticks", "sweep"]
 
 logger = logging.getLogger("attune_tasks.process")
 
@@ -94,12 +95,19 @@ def start_ticks(pid: int) -> int:
     return int(stat[_START]) if stat else sys.maxsize
 
 
+def now_ticks() -> int:
+    """Give the time in the clock ticks of /proc; one after all others where there is no such clock."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return sys.maxsize
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+
+
 def sweep(since: int) -> list[tuple[int, int]]:
     """Kill what a lost launcher left to this process; give pid and uid of what can't be killed.
 
-    That is each child of this process which began at `since` (ticks) or later in a session of its own, and is none of
-    its launchers. An action can't be in the worker's session. A program that another task in another thread
-    starts meanwhile in a new session can't be told from it, and is killed, too.
+    That is each child of this process which began at `since` (ticks; the execution's begin) or later in a session of
+    its own, and is none of its launchers. An action can't be in the worker's session. A program that another task in
+    another thread starts meanwhile in a new session can't be told from it, and is killed, too.
     """
 
     def orphans() -> list[int]:

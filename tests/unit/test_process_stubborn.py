@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -234,3 +235,20 @@ def test_an_action_that_kills_its_launcher_harms_none_of_another_executor_of_the
     assert carrying("MARK=kills") == []
     one.close()
     other.close()
+
+
+def test_an_action_that_kills_its_launcher_harms_no_program_that_was_there_before(tmp_path: Path) -> None:
+    launchers = Launchers(LaunchersPolicy(cgroup=False))
+    run(launchers, tmp_path, "python", "print('the launcher is there')\n")
+    # In a session of its own, younger than the launcher: as another task of the same worker may have started it.
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:
+        try:
+            time.sleep(1 / os.sysconf("SC_CLK_TCK"))  # one tick of the clock in which processes have their age
+            kills = "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nsignal.pause()\n"
+            result, _ = run(launchers, tmp_path, "python", kills)
+            assert result.error
+            assert result.error["type"] == "launcher_lost"
+            assert other.poll() is None
+        finally:
+            other.kill()
+    launchers.close()
