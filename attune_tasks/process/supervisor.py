@@ -25,7 +25,7 @@ _READ_BYTES: Final = 1 << 16
 _DRAIN_SECONDS: Final = 0.5
 """How long output is awaited after the child's end from what it left behind (``exec > >(tee log)`` needs a moment)."""
 _LONGEST_WAIT: Final = 1.0
-"""After so many seconds without a sign it is looked whether the action has stopped its launcher."""
+"""So often, in seconds, it is looked whether the action has stopped its launcher, and while it is ended more often."""
 _LONGEST_WAIT_FOR_KILL: Final = 0.1
 _STOPPED_TOO_OFTEN: Final = 3
 _OUTPUTS: Final = ("stdout", "stderr", "control")
@@ -96,6 +96,7 @@ class _Run:
         self._status: int | None = None
         self._exited = self._over = False
         self._stopped = 0
+        self._look_at = self._started + _LONGEST_WAIT
         self._problem: StartError | None = None
         self._left_behind: list[tuple[int, int]] = []
         self._streams: dict[str, TailBuffer] = {}
@@ -178,46 +179,60 @@ class _Run:
     def _until_exit(self) -> None:
         deadline = None if self._timeout is None else self._started + self._timeout
         while not self._exited:
-            if not self._turn(self._ending.due if self._ending.begun else deadline):
-                self._resume()
+            self._turn(self._ending.due if self._ending.begun else deadline)
+            self._resume_if_due()
             self._ending.escalate_if_due()
             if deadline is not None and time.monotonic() >= deadline:
                 self._end(timed_out=True)
 
     def _until_drained(self) -> None:
         """Leave what the child had started the rest of the grace, or a moment; its output ends with it."""
-        due = self._ending.due or time.monotonic() + _DRAIN_SECONDS
-        while not self._over and time.monotonic() < due:
+        drained = time.monotonic() + _DRAIN_SECONDS
+        while not self._over and time.monotonic() < (due := self._ending.due or drained):
             if not self._ending.begun and not any(name in self._pipes.ends for name in _OUTPUTS):
                 return
             self._turn(due)
+            self._resume_if_due()
+        self._ending.escalate_if_due()
 
     def _until_over(self) -> None:
         """Kill what is left."""
         if not self._over:
             self._ending.kill()
         while not self._over:
-            if not self._turn(self._ending.due, _LONGEST_WAIT_FOR_KILL):
-                self._resume()
+            self._turn(self._ending.due)
+            self._resume_if_due()
             self._ending.escalate_if_due()
 
-    def _resume(self) -> None:
-        """Continue a launcher that was stopped; one that is stopped as often as it is continued is given up."""
+    def _resume_if_due(self) -> None:
+        """Continue a launcher that was stopped; one that is stopped as often as it is continued is given up.
+
+        By the clock, whatever the action prints meanwhile.
+        """
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + self._longest_wait()
         if self._launcher.resume():
             self._stopped += 1
             if self._stopped == _STOPPED_TOO_OFTEN:
                 self._ending.abandon()
 
+    def _longest_wait(self) -> float:
+        return _LONGEST_WAIT_FOR_KILL if self._ending.begun else _LONGEST_WAIT
+
     def _end(self, *, timed_out: bool = False, cancelled: bool = False) -> None:
         if not (self._timed_out or self._cancelled):
-            self._timed_out, self._cancelled = timed_out, cancelled
+            if not self._exited:  # else it was quicker, and what it left behind is ended
+                self._timed_out, self._cancelled = timed_out, cancelled
             self._ending.begin()
+            self._look_at = min(self._look_at, time.monotonic() + _LONGEST_WAIT_FOR_KILL)
 
-    def _turn(self, due: float | None, longest: float = _LONGEST_WAIT) -> bool:
-        """Serve what is ready, or wait for it until `due`, for `longest` seconds at most; give whether anything was."""
+    def _turn(self, due: float | None) -> None:
+        """Serve what is ready, or wait for it until `due`, but not longer than the launcher may stay unseen."""
+        longest = self._longest_wait()
         wait = longest if due is None else min(max(0.0, due - time.monotonic()), longest)
-        ready = self._poll.poll(wait * 1000)
-        for descriptor, _ in ready:
+        for descriptor, _ in self._poll.poll(wait * 1000):
             name = self._names.get(descriptor)
             if name in _OUTPUTS:
                 self._receive(name)
@@ -228,7 +243,6 @@ class _Run:
                 self._end(cancelled=True)
             elif name is not None:
                 self._send(name)
-        return bool(ready)
 
     def _hear(self) -> None:
         """Take what the launcher has said. It runs as the action's user: words out of place are ignored."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from attune_tasks.confinement import Confinement
+from attune_tasks.confinement import Confinement, Limits
 from attune_tasks.context import ExecutionRequest
 from attune_tasks.errors import StartError
 from attune_tasks.process import Launchers, Supervision
@@ -44,7 +44,13 @@ class Pack:
         (self.folder / "lib" / f"{name}.py").write_text(textwrap.dedent(text))
 
     def run(
-        self, text: str, given: dict[str, str] | None = None, *names: str, runtime: str = "python", content: str = ""
+        self,
+        text: str,
+        given: dict[str, str] | None = None,
+        *names: str,
+        runtime: str = "python",
+        content: str = "",
+        limits: Limits | None = None,
     ) -> ExecutionResult:
         """Run an action with `names`, or the module, preloaded."""
         return run_script(
@@ -55,7 +61,7 @@ class Pack:
             supervision=Supervision(launchers=self.launchers, grace=0.3),
             pack_path=self.folder,
             pack_content=content,
-            confinement=Confinement(preload=names or ("loaded",)),
+            confinement=Confinement(preload=names or ("loaded",), limits=limits or Limits()),
             timeout=20.0,
         )
 
@@ -117,6 +123,13 @@ def test_one_that_leaves_a_thread_gives_a_fresh_interpreter_each_said_once(
         "Python actions of the pack tests get a fresh interpreter each, for their launcher can't be forked: its preload"
     )
     assert [record.getMessage() for record in caplog.records] == [f"{said} started a thread"]
+
+
+def test_one_that_leaves_a_thread_is_no_hindrance_for_bounded_actions(pack: Pack) -> None:
+    pack.module("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n")
+    code = "import resource\ndef run(params): return resource.getrlimit(resource.RLIMIT_NOFILE)[0]\n"
+    assert pack.run(code, limits=Limits(open_files=256)).result == 256
+    assert pack.run("ulimit -n", runtime="shell", limits=Limits(open_files=256)).stdout == "256\n"
 
 
 def test_a_thread_that_starts_after_the_launcher_was_ready_fails_the_next_execution_and_ends_the_launcher(

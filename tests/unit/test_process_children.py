@@ -17,7 +17,7 @@ import pytest
 
 from attune_tasks.context import ExecutionContext
 from attune_tasks.errors import InvalidSecretError, StartError
-from attune_tasks.process import Cancellation, Supervision
+from attune_tasks.process import Cancellation, Launchers, LaunchersPolicy, Supervision
 from attune_tasks.runtimes import ExecutableRuntime
 from tests.runs import RUNTIMES, language, run_script
 from tests.vectors import CARRIED, REFUSED, expected_line
@@ -306,3 +306,41 @@ def test_a_timeout_ends_the_process_group_where_there_is_no_proc(tmp_path: Path)
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 2
     wait_until(lambda: not any(alive(pid) for pid in pids), "the end of its process group")
+
+
+def test_no_grace_at_all_ends_a_child_at_once(tmp_path: Path) -> None:
+    # The two words to the launcher come together: neither gets lost.
+    launchers = Launchers(LaunchersPolicy(cgroup=False))
+    supervision = Supervision(grace=0, launchers=launchers)
+    for _ in range(8):
+        result = run_script("shell", tmp_path, STUBBORN["shell"], timeout=0.2, supervision=supervision)
+        assert (result.status, result.signal) == ("timed_out", "SIGKILL")
+        assert result.duration_ms < 3000
+    launchers.close()
+
+
+@pytest.mark.parametrize("resists", ["exit 0", "trap '' TERM; wait"])
+def test_a_talkative_action_that_stops_its_launcher_is_over_in_time(tmp_path: Path, resists: str) -> None:
+    launchers = Launchers(LaunchersPolicy(cgroup=False))
+    text = (
+        "launcher=$PPID\n"
+        "(trap '' TERM; while :; do echo talking; sleep 0.05; kill -STOP $launcher; done) &\n"
+        f"sleep 0.2\n{resists}\n"
+    )
+    supervision = Supervision(grace=0.5, launchers=launchers)
+    result = run_script("shell", tmp_path, text, timeout=6.0, supervision=supervision)
+    assert result.stdout.startswith("talking\n")
+    assert result.duration_ms < 5500, "not only at its deadline"
+    launchers.close()
+
+
+def test_a_cancellation_after_the_exit_leaves_what_is_left_its_grace_and_the_exit_counts(tmp_path: Path) -> None:
+    cancellation = Cancellation()
+    text = "(trap 'sleep 0.3; echo cleaned; exit' TERM; echo begun; while :; do sleep 0.05; done) &\nexit 0\n"
+    timer = threading.Timer(0.3, cancellation.cancel)
+    supervision = Supervision(grace=20, cancellation=cancellation)
+    timer.start()
+    result = run_script("shell", tmp_path, text, supervision=supervision)
+    timer.join()
+    cancellation.close()
+    assert (result.status, result.stdout) == ("succeeded", "begun\ncleaned\n")

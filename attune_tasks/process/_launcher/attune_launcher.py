@@ -2,7 +2,7 @@
 
 The worker starts it by its path, with an empty environment, and talks to it over a socket. It holds no secret: the
 ends of a child's pipes come over that socket, and what goes through them it never reads. It has one thread, and loads
-nothing but the stdlib's C modules, so that it is small and a fork of it is quick.
+nothing but a few modules of the stdlib, so that it is small and a fork of it is quick.
 
 From the worker come messages: four bytes of length, then a dictionary by marshal, with descriptors beside it. Back go
 lines of text: the worker does not trust this process, which runs as the action's user.
@@ -116,7 +116,8 @@ class Launcher:
             self.make_folder()
             os.chdir(message["folder"] or self.folder)  # posix_spawn has no such thing
             if message["argv"] is None or message["limits"]:
-                problem = self.threads_possible and attune_setup.thread_problem()
+                # A program is executed at once: it has no use for the locks of threads that a fork leaves behind.
+                problem = message["argv"] is None and self.threads_possible and attune_setup.thread_problem()
                 if problem:
                     self.say("failed", "0", problem)
                     return False
@@ -176,11 +177,10 @@ class Launcher:
             elif empty:
                 self.say("gone", "-")
                 return
-            self.turn()
-            message = self.taken()
+            message = self.taken()  # several may have come at once
             if message is None:
-                continue
-            if message["do"] == "terminate":
+                self.turn()
+            elif message["do"] == "terminate":
                 self.terminate()
             elif message["do"] == "kill":
                 self.kill()
