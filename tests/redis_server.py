@@ -28,19 +28,35 @@ _DATABASES: Final = 1000
 class RedisServer:
     """A server as a process of our own, on the loopback interface."""
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
-        """Start nothing yet. `folder` gets its log and, where it is to be `durable`, its data."""
+    def __init__(self, folder: Path, *, durable: bool = False, tls: bool = False) -> None:
+        """Start nothing yet. `folder` gets its log and, where it is to be `durable`, its data.
+
+        With `tls` it speaks nothing but TLS, by a certificate of its own: `ca_file`.
+        """
         self.port = free_port()
         self.log_path = folder / "redis.log"
         self._folder = folder
         kept = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
-        self._arguments = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", str(folder), *kept]
+        self.ca_file = folder / "redis.crt"
+        self._tls = tls
+        ports = ["--port", str(self.port)]
+        if tls:
+            key = folder / "redis.key"
+            request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+            names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+            files = ["-keyout", str(key), "-out", str(self.ca_file)]
+            subprocess.run(["openssl", *request, *names, *files], check=True, capture_output=True)
+            own = ["--tls-cert-file", str(self.ca_file), "--tls-key-file", str(key), "--tls-ca-cert-file"]
+            ports = ["--port", "0", "--tls-port", str(self.port), *own, str(self.ca_file), "--tls-auth-clients", "no"]
+        self._arguments = ["--bind", "127.0.0.1", *ports, "--save", "", "--dir", str(folder), *kept]
         self._arguments += ["--databases", str(_DATABASES)]
         self._free = iter(range(1, _DATABASES))
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: int = 0) -> str:
         """Give the address of one of its databases."""
+        if self._tls:
+            return f"rediss://127.0.0.1:{self.port}/{database}?ssl_cert_reqs=required&ssl_ca_certs={self.ca_file}"
         return f"redis://127.0.0.1:{self.port}/{database}"
 
     def new_database(self) -> int:
@@ -49,7 +65,7 @@ class RedisServer:
 
     def client(self, database: int = 0) -> redis.Redis:
         """Give a client, for the tests' own doings."""
-        return redis.Redis(port=self.port, db=database, socket_timeout=10)
+        return redis.Redis.from_url(self.url(database), socket_timeout=10)
 
     @property
     def pid(self) -> int:

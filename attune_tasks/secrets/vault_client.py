@@ -47,8 +47,8 @@ class VaultClient:
         with self._client.adapter.until(deadline):
             health = self._client.sys.read_health_status(method="GET", **_UNCONFIGURED)
             if health.get("sealed") is not False:
-                sealed = "sealed" if health.get("sealed") else "answer"
-                raise VaultFailure(sealed)
+                reason = "sealed_of_version" if health.get("sealed") else "answer"
+                raise VaultFailure(reason, str(health.get("version", "")))
             us = self._as_ourselves(self._look_up)
         policies = sorted({*(us.get("policies") or ()), *(us.get("identity_policies") or ())})
         ttl = us.get("ttl")

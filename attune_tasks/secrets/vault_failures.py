@@ -22,6 +22,9 @@ class VaultFailure(Exception):  # noqa: N818 - an outcome, told to users by `exp
 
 _SERVER_TEXTS: Final = {
     "sealed": "Vault at {url} is sealed: unseal it with `vault operator unseal`, see `vault status -address={url}`",
+    "sealed_of_version": (
+        "Vault {detail} at {url} is sealed: unseal it with `vault operator unseal`, see `vault status -address={url}`"
+    ),
     "standby": "Vault at {url} is a standby which has no active node to ask ({detail}): see `vault operator members`",
     "unready": "Vault at {url} goes on answering {detail}: see its log and `vault status -address={url}`",
     "busy": "Vault at {url} limits the rate (429, {detail}): see `vault list sys/quotas/rate-limit`",

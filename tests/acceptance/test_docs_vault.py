@@ -204,6 +204,7 @@ def test_when_it_is_sealed(production: tuple[StoredVault, Terminal]) -> None:
     server.seal()
     refused = terminal.type("$ attune-tasks secrets check hello.greet\n$ attune-tasks doctor", check=False)
     assert refused.count("is sealed: unseal it with `vault operator unseal`") == 2
+    assert re.search(r"FAIL +provider +Vault 1\.\d+\.\d+ at \S+ is sealed", refused), "doctor says the version, too"
     status, unseal, doctor = block("vault-unseal").splitlines()
     assert "ended with 2" in terminal.type(f"{status} || echo ended with $?")
     ours, its = os.openpty()

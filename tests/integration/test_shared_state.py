@@ -287,3 +287,21 @@ def test_without_any_result_backend_a_given_id_is_taken(tmp_path: Path) -> None:
     app.conf.attune_tasks = {"packs": [str(tmp_path / "packs")]}
     wanted = new_execution_id()
     assert enqueue("work.add", {"a": 1}, execution_id=wanted, app=app).execution_id == wanted
+
+
+def test_tls_comes_with_the_result_backends_client(tmp_path: Path, make: Make) -> None:
+    server = RedisServer(tmp_path, tls=True)
+    server.start()
+    try:
+        server.note("broker, result backend and shared state by TLS")
+        app = make(url=server.url())
+        handle = enqueue("work.add", {"a": 1}, app=app)
+        with pytest.raises(ExecutionExistsError):
+            enqueue("work.add", {"a": 1}, app=app, execution_id=handle.execution_id)
+        with server.client() as client:
+            assert list(client.scan_iter("attune:{billing}:*"))
+        stranger = make(url=server.url().partition("?")[0] + "?ssl_cert_reqs=required")
+        with pytest.raises(Exception, match=r"(?i)certificate"):
+            shared_state(stranger).client.ping()  # type: ignore[union-attr]
+    finally:
+        server.stop()

@@ -407,3 +407,32 @@ def test_runtime_options_come_from_the_settings(shop: Project) -> None:
     assert kind_of(result) == "start_failed"
     result = shop.run("give", runtimes={"python": {"interpretor": "x"}})
     assert kind_of(result) == "plugin_invalid"
+
+
+WHO = "def run(params):\n    return 'attune_launcher' in open('/proc/self/cmdline').read()\n"
+
+
+@pytest.mark.parametrize(
+    ("action", "pack", "setting", "forked"),
+    [
+        ("", "", {}, True),
+        ("isolation: exec\n", "", {}, False),
+        ("", "isolation: exec\n", {}, False),
+        ("", "", {"isolation": "exec"}, False),
+        ("isolation: fork\n", "", {"isolation": "exec"}, False),
+    ],
+)
+def test_a_fresh_interpreter_is_what_action_pack_or_setting_asks_for(
+    shop: Project, action: str, pack: str, setting: dict[str, Any], *, forked: bool
+) -> None:
+    with (shop.actions.parent / "pack.yaml").open("a") as file:
+        file.write(pack)
+    shop.action("who", WHO, action)
+    assert shop.run("who", **setting).result is forked
+
+
+@pytest.mark.parametrize(("own", "setting"), [(300, 200), (200, 300)])
+def test_of_two_bounds_the_lower_one_holds(shop: Project, own: int, setting: int) -> None:
+    code = "import resource\ndef run(params):\n    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]\n"
+    shop.action("bounded", code, f"limits: {{open_files: {own}}}\n")
+    assert shop.run("bounded", limits={"open_files": setting}).result == 200
