@@ -46,7 +46,7 @@ for path in $shared; do
     share "$path" "$path"
 done
 share "$given" {GIVEN}
-mkdir "$new/proc" "$new/tmp" "$new/old"
+mkdir -p "$new/proc" "$new/tmp" "$new/old"
 mount --rbind /proc "$new/proc"
 mount -t tmpfs -o mode=1777 tmpfs "$new/tmp"
 cd "$new"
@@ -66,7 +66,7 @@ def in_bare_root(folder: Path, command: Sequence[str]) -> list[str]:
     The environment is handed on as it is, and needs PATH to have the system's folders, /usr/sbin among them.
     """
     new, given = folder / "root", folder / "given"
-    new.mkdir(exist_ok=True)
+    new.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
         for path in (given, *given.rglob("*")):
             os.chown(path, ORDINARY_USER, ORDINARY_USER)

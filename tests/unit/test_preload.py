@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import subprocess
 import textwrap
@@ -262,9 +263,13 @@ def test_what_it_changes_of_its_process_is_put_right(pack: Pack) -> None:
     expected = subprocess.run(
         ["bash", "-c", f"umask 77; cd /; {script}"], capture_output=True, text=True, check=True, env={"PATH": "/bin"}
     )
-    # glibc's posix_spawn ignores the two signals of its own in what it starts; a program's glibc takes them back.
-    said = pack.run(script, None, "loaded", "_signal", runtime="shell").stdout.replace("0000000180000000", "0" * 16)
-    assert said == expected.stdout
+    said = pack.run(script, None, "loaded", "_signal", runtime="shell").stdout
+    assert _without_glibcs(said) == _without_glibcs(expected.stdout)
+
+
+def _without_glibcs(text: str) -> str:
+    """Leave out the two signals that are glibc's own: its posix_spawn ignores them, and others may block them."""
+    return re.sub(r"\b[0-9a-f]{16}\b", lambda found: f"{int(found[0], 16) & ~(3 << 31):016x}", text)
 
 
 SPY = """
