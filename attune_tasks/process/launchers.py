@@ -81,7 +81,7 @@ class Launchers:
                     self._idle.append(launcher)
                 while len(self._idle) > self._policy.per_slot * self._slots:
                     surplus.append(self._idle.pop(0))
-            self._end(surplus)
+            _end(surplus)
 
     def close(self) -> None:
         """End all that wait; those in use are ended when their execution is over."""
@@ -90,13 +90,7 @@ class Launchers:
             self._closed = True
             idle = self._idle[:]
             self._idle.clear()
-        self._end(idle)
-
-    def _end(self, launchers: Sequence[Launcher]) -> None:
-        for launcher in launchers:
-            launcher.hang_up()  # so that all of them end at the same time
-        for launcher in launchers:
-            launcher.close()
+        _end(idle)
 
     def _new(self, spec: LauncherSpec) -> Launcher:
         policy = self._policy
@@ -110,7 +104,7 @@ class Launchers:
                 launcher = self._idle.pop(index)
                 if launcher.is_alive():
                     return launcher
-                self._end([launcher])
+                _end([launcher])
         return None
 
     def _forget_those_of_another_process(self) -> None:
@@ -135,10 +129,14 @@ class Launchers:
 
 def _end_forgotten(launchers: list[Launcher], process: int) -> None:
     if process == os.getpid():
-        for launcher in launchers:
-            launcher.hang_up()
-        for launcher in launchers:
-            launcher.close()
+        _end(launchers)
+
+
+def _end(launchers: Sequence[Launcher]) -> None:
+    for launcher in launchers:
+        launcher.hang_up()  # so that all of them end at the same time
+    for launcher in launchers:
+        launcher.close()
 
 
 def _plain(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import sys
 import threading
@@ -17,11 +16,9 @@ from attune_tasks.process._launcher import attune_tree
 
 __all__ = ["LAUNCHERS", "ORPHANAGE", "Orphanage", "OwnLaunchers", "now_ticks", "start_ticks", "sweep"]
 
-logger = logging.getLogger("attune_tasks.process")
-
 _PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
 _KILL_SECONDS: Final = 10.0
-_PARENT, _SESSION, _START = 1, 3, 19  # in what attune_tree.stat_of() gives: proc_pid_stat(5)
+_SESSION, _START = 3, 19  # in what attune_tree.stat_of() gives: proc_pid_stat(5)
 
 
 class Orphanage:

@@ -12,7 +12,6 @@ import gc
 import os
 import sys
 
-_BLOCK = 512
 _MAX_RESULT = 1 << 20
 _MAX_ERROR = 1 << 16  # characters; process/control.py has the same figure
 _CO_NEWLOCALS = 0x2  # set for functions, not for classes and modules (inspect.CO_NEWLOCALS)
