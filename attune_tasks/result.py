@@ -33,6 +33,8 @@ class ExecutionResult:
     """The name of the signal that ended the child, as ``SIGKILL``."""
     error: Mapping[str, str] | None = None
     """``{"type": …, "message": …}``; None for succeeded."""
+    attempt: int = 1
+    """Which attempt of the execution this is the result of; the first one is 1."""
     duration_ms: int = 0
     started_at: datetime | None = None
     """When the child started; None where none was started."""

@@ -34,7 +34,8 @@ NAME: Final = "attune_tasks.run_action"
     throws=(ActionFailed,),  # an outcome, not a fault of the worker: Celery logs no traceback
     acks_late=False,  # a broker that loses its worker must not run an action twice
     ignore_result=False,
-    track_started=True,
+    track_started=False,  # stored with the claim in one step, or by `run`
+    max_retries=None,  # the action's `retry:` says how often
     resultrepr_maxsize=200,  # for events and the log; the result's small fields stand first
 )
 def run_action(

@@ -14,7 +14,7 @@ from attune_tasks._celery.executions_here import EXECUTIONS, ExecutionCancellati
 if TYPE_CHECKING:
     from attune_tasks.context import ExecutionRequest
     from attune_tasks.executor import ActionExecutor
-    from attune_tasks.result import ExecutionResult
+    from attune_tasks.result import ExecutionResult, Status
 
 __all__ = ["MESSAGES", "execute_cancellable"]
 
@@ -23,7 +23,9 @@ MESSAGES: Final[dict[Reason, str]] = {
     "revoked": "its Celery task was revoked",
     "worker_shutdown": "its worker was shut down before the action had ended",
     "soft_time_limit": "Celery's soft time limit passed before the action had ended",
+    "claim_lost": "its worker could not keep its claim on it, so that another one may run it",
 }
+_STATUSES: Final[dict[Reason, Status]] = {"soft_time_limit": "timed_out", "claim_lost": "error"}
 
 
 def execute_cancellable(executor: ActionExecutor, request: ExecutionRequest) -> ExecutionResult:
@@ -33,7 +35,7 @@ def execute_cancellable(executor: ActionExecutor, request: ExecutionRequest) -> 
     if result.status != "cancelled" or cancellation.reason == "cancelled":
         return result
     error = {"type": cancellation.reason, "message": MESSAGES[cancellation.reason]}
-    return replace(result, status="timed_out" if cancellation.reason == "soft_time_limit" else "cancelled", error=error)
+    return replace(result, status=_STATUSES.get(cancellation.reason, "cancelled"), error=error)
 
 
 @contextmanager

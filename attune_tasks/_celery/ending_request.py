@@ -94,8 +94,13 @@ class EndingRequest(Request):
             action_ref=self._ref(),
             status=status,
             error={"type": kind, "message": message},
+            attempt=int(self.request_dict.get("retries") or 0) + 1,
             finished_at=datetime.now(UTC),
         )
+        if not self.record(states.FAILURE, result.to_dict()):
+            worker_state.task_ready(self)
+            self.acknowledge()
+            return
         try:
             raise ActionFailed(result.to_dict())  # noqa: TRY301 - Celery's receivers want one that was raised
         except ActionFailed as error:
@@ -116,6 +121,14 @@ class EndingRequest(Request):
             traceback=info.traceback,
             einfo=info,
         )
+        self.delivered()
+
+    def record(self, state: str, result: Any) -> bool:  # noqa: ARG002 - for a subclass
+        """Note the final state before it is stored; give whether it is to be stored, for there is no other one."""
+        return True
+
+    def delivered(self) -> None:
+        """Note that the final state is stored, and what follows is sent."""
 
     def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:  # noqa: ARG002, FBT001, FBT002 - Celery's own
         """End it for a cold shutdown, as a cancellation does: SIGTERM, the grace, SIGKILL; it stores its end itself.

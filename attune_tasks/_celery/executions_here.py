@@ -12,7 +12,7 @@ from attune_tasks.process import Cancellation
 
 __all__ = ["EXECUTIONS", "ExecutionCancellation", "ExecutionsHere", "Reason"]
 
-Reason = Literal["cancelled", "revoked", "worker_shutdown", "soft_time_limit"]
+Reason = Literal["cancelled", "revoked", "worker_shutdown", "soft_time_limit", "claim_lost"]
 """Why an execution is ended by its worker."""
 
 _NOTED_SECONDS: Final = 3 * 3600.0
@@ -66,10 +66,10 @@ class ExecutionsHere:
     def cancel(self, execution_id: int, reason: Reason) -> bool:
         """Cancel an execution that runs here, and note one that does not; give whether it runs here.
 
-        One that is ended for a worker's shutdown is not noted: it may run elsewhere, later.
+        One that is ended for a worker's shutdown or its lost claim is not noted: it may run elsewhere, later.
         """
         with self._lock:
-            if reason != "worker_shutdown":
+            if reason not in {"worker_shutdown", "claim_lost"}:
                 self._note(execution_id, reason)
             found = self._running.get(execution_id, ())
             for cancellation in found:

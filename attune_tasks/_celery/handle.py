@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from attune_tasks.ids import execution_id_of
 from attune_tasks.result import ExecutionResult, Status
 
 __all__ = ["Handle"]
+
+logger: Final = logging.getLogger("attune_tasks.claims")
 
 _POLL_SECONDS: Final = 0.05
 _LOOK_SECONDS: Final = 2.0
@@ -56,6 +59,8 @@ class Handle:
         ``pending`` is also what Celery knows of a task that never was.
         """
         state = self._async_result.state
+        if state not in states.READY_STATES and self._judge():
+            state = self._async_result.state
         if state in states.READY_STATES:
             return self._read().status
         return "pending" if state in {states.PENDING, states.RECEIVED, states.RETRY} else "running"
@@ -66,16 +71,17 @@ class Handle:
         Raises ResultTimeoutError; the execution goes on then.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        # These backends tell an end once, to who is connected then: after their restart one would wait for ever.
-        tells = hasattr(getattr(self._async_result, "backend", None), "result_consumer")
         while True:
+            # Some backends tell an end once, to who is connected then: after their restart one would wait for ever.
+            # And an execution whose workers are all lost has an end because somebody looks.
             left = max(0.0, deadline - time.monotonic())
-            seconds = min(left, _LOOK_SECONDS) if tells else left
+            seconds = min(left, _LOOK_SECONDS)
             try:
                 self._async_result.get(
                     timeout=None if seconds == math.inf else seconds, propagate=False, interval=_POLL_SECONDS
                 )
             except CeleryTimeoutError as error:
+                self._judge()
                 if seconds < left:
                     continue  # the next call begins with a look at what is stored
                 cause = str(error)
@@ -95,6 +101,16 @@ class Handle:
     def __repr__(self) -> str:
         """Show the ids."""
         return f"Handle({self.action_ref}, execution_id={self.execution_id}, task_id={self.task_id!r})"
+
+    def _judge(self) -> bool:
+        """Look after the execution where its worker has not kept its claim; give whether it was so."""
+        from attune_tasks._celery.claims.reaping import reap
+
+        try:
+            return bool(reap(self._async_result.app, self.execution_id))
+        except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL
+            logger.debug("the claim on execution %s can't be read: %s", self.execution_id, type(error).__name__)
+            return False
 
     def _read(self) -> ExecutionResult:
         state, value = self._async_result.state, self._async_result.result

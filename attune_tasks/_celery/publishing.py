@@ -28,13 +28,15 @@ from attune_tasks.errors import AttuneTasksError, MessageRefusedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["judge", "refusal_of", "sending_by", "sign_published", "signature_for"]
+__all__ = ["judge", "on_behalf_of", "refusal_of", "sending_by", "sign_published", "signature_for"]
 
 logger: Final = get_logger("attune_tasks.messages")
 
 _ACTION: Final = "attune_tasks.run_action"
 _VERDICT: Final = "attune_verdict"
 _sending: Final[ContextVar[Celery | None]] = ContextVar("attune_tasks_sending", default=None)
+_behalf: Final[ContextVar[bool]] = ContextVar("attune_tasks_behalf", default=False)
+"""Whether what is sent follows from a message that was found right, in place of the task that had it."""
 _worker_main: Final[set[int]] = set()
 """The pid of the worker's main process, where this is one or was forked from one."""
 
@@ -47,6 +49,28 @@ def sending_by(app: Celery) -> Iterator[None]:
         yield
     finally:
         _sending.reset(token)
+
+
+@contextmanager
+def on_behalf_of(app: Celery, headers: Mapping[str, Any], request: Any) -> Iterator[None]:
+    """Send what follows a stored message in place of its task, signed only where that message is right."""
+    keys = state_of(app).message_keys
+    is_right = False
+    if keys:
+        afterwards = {name: getattr(request, name) for name in ("callbacks", "errbacks", "chain", "chord")}
+        caller = read_header(headers, CALLER_HEADER)
+        message = Message(headers["task"], headers["id"], request.args, request.kwargs, afterwards, caller)
+        try:
+            verify(message, keys, read_header(headers, SIGNATURE_HEADER))
+            is_right = True
+        except MessageRefusedError:
+            pass
+    token = _behalf.set(is_right)
+    try:
+        with sending_by(app):
+            yield
+    finally:
+        _behalf.reset(token)
 
 
 def signature_for(app: Celery, headers: Mapping[str, Any], body: Any) -> str | None:
@@ -146,6 +170,8 @@ def _refuse(why: str) -> NoReturn:
 
 
 def _may_sign(task: Any) -> bool:
+    if _behalf.get():
+        return True
     if task is None:
         return os.getpid() not in _worker_main
     verdict = _verdict_of(task.request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from attune_tasks._celery.calls import clip
-from attune_tasks._celery.ending_request import EndingRequest
+from attune_tasks._celery.claims.request import ClaimedRequest
 
 __all__ = ["ActionRequest"]
 
@@ -17,7 +17,7 @@ _DEPTH: Final = 80
 """Levels; parameters may have 64."""
 
 
-class ActionRequest(EndingRequest):
+class ActionRequest(ClaimedRequest):
     """A request of run_action."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from celery import Task
+from celery import Task, states
+from celery.exceptions import Ignore, Reject
 
 from attune_tasks._celery.bounding import bounded
 from attune_tasks._celery.callers import read_caller
 from attune_tasks._celery.calls import MAXIMUM_REF, Call
+from attune_tasks._celery.claims.claim import Claim
+from attune_tasks._celery.claims.following import name_what_follows
 from attune_tasks._celery.per_app import AppState, state_of
 from attune_tasks._celery.publishing import refusal_of
 from attune_tasks.context import ExecutionRequest
@@ -28,25 +34,47 @@ _CALLER_CHARACTERS: Final = 200
 def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     """Run one call to its end and give its result, cut to what a backend should hold.
 
-    Raises ActionFailed, with the same result, unless it succeeded.
+    Raises ActionFailed, with the same result, unless it succeeded; Ignore where nothing is to be stored, for another
+    attempt follows, or is by now.
     """
     task_id = task.request.id
     execution_id = execution_id_of(task_id) if task_id else new_execution_id()
     state = state_of(task.app)
+    claim = Claim.of(task)
+    if not _begin(task, claim):
+        logger.warning("execution %s is not begun: its claim is another's by now", execution_id)
+        raise Ignore
     refusal = refusal_of(task)
     verified = bool(state.message_keys) and refusal is None
     caller = read_caller(task.request.headers, verified=verified)
     level, what = (logging.INFO, "starts") if refusal is None else (logging.WARNING, "is refused")
     named = (caller.label, _line(caller.name))
     logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
-    result = _execute(state, call, execution_id, refusal)
+    result = _execute(state, call, execution_id, refusal, claim)
+    result = replace(result, attempt=int(task.request.retries or 0) + 1)
+    _go_on_with_another(task, state, claim, result)
     data = bounded(result.to_dict(), state.loaded.settings.result)
+    if claim is not None:
+        _finish(task, claim, data)
     if not result.succeeded:
         raise ActionFailed(data)
     return data
 
 
-def _execute(state: AppState, call: Call, execution_id: int, refusal: MessageRefusedError | None) -> ExecutionResult:
+def _begin(task: Task[Any, Any], claim: Claim | None) -> bool:
+    """Store STARTED; give whether the action may run."""
+    if claim is not None:
+        return claim.begin(task.request)
+    request = task.request
+    if not (request.is_eager or request.called_directly or request.ignore_result):
+        meta = {"pid": os.getpid(), "hostname": request.hostname}
+        task.backend.store_result(str(request.id), meta, states.STARTED, request=request)
+    return True
+
+
+def _execute(
+    state: AppState, call: Call, execution_id: int, refusal: MessageRefusedError | None, claim: Claim | None
+) -> ExecutionResult:
     try:
         if refusal is not None:
             raise refusal
@@ -60,11 +88,54 @@ def _execute(state: AppState, call: Call, execution_id: int, refusal: MessageRef
             error={"type": error.code, "message": str(error)},
             finished_at=datetime.now(UTC),
         )
-    from attune_tasks._celery.cancellable import execute_cancellable  # a worker's: clients load this module, too
+    # A worker's: clients load this module, too.
+    from attune_tasks._celery.cancellable import execute_cancellable
+    from attune_tasks._celery.claims.keeping import keeping
 
-    return execute_cancellable(
-        executor, ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
-    )
+    request = ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
+    with keeping(claim, call.ref) if claim is not None else nullcontext():
+        return execute_cancellable(executor, request)
+
+
+def _go_on_with_another(task: Task[Any, Any], state: AppState, claim: Claim | None, result: ExecutionResult) -> None:
+    """Send the attempt that is to follow this result, if any, and raise Ignore: RETRY is stored before."""
+    from attune_tasks._celery.claims.policy import delay_before_next
+
+    delay = None if result.succeeded or claim is None else delay_before_next(state, result)
+    if delay is None or claim is None:
+        return
+    if claim.again():
+        failure = ActionFailed(bounded(result.to_dict(), state.loaded.settings.result))
+        task.backend.mark_as_retry(claim.task_id, failure, request=task.request)
+        logger.warning(
+            "execution %s: attempt %s %s, next one in %.1f s", result.execution_id, result.attempt, result.status, delay
+        )
+        try:
+            task.retry(countdown=delay, throw=False)
+        except Reject:  # it could not be sent: a reaper does that
+            logger.warning("execution %s: its next attempt is to be sent later", result.execution_id)
+        else:
+            claim.published()
+    raise Ignore
+
+
+def _finish(task: Task[Any, Any], claim: Claim, data: dict[str, Any]) -> None:
+    """Write the final state; raise Ignore where Celery is not to store it and go on with what follows."""
+    succeeded = data["status"] == "succeeded"
+    state = states.SUCCESS if succeeded else states.FAILURE
+    verdict = claim.finish(state, data)
+    if verdict == "first":
+        name_what_follows(claim.task_id, task.request.callbacks)
+        return
+    if verdict == "replaced":
+        # What follows was sent when the worker was thought to be lost.
+        logger.warning(
+            "execution %s has ended after all: its result takes the place of worker_lost", claim.execution_id
+        )
+        task.backend.store_result(claim.task_id, data if succeeded else ActionFailed(data), state, request=task.request)
+    else:
+        logger.warning("execution %s has another end already: this one is dropped", claim.execution_id)
+    raise Ignore
 
 
 def _line(text: object) -> str:

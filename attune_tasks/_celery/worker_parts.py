@@ -10,11 +10,13 @@ __all__ = ["read_notes", "ready_main_process", "ready_pool_process"]
 
 
 @signals.worker_init.connect
-def ready_main_process(**_: Any) -> None:
+def ready_main_process(sender: Any, **_: Any) -> None:
     """Add the control commands. Pool processes are to be told what to cancel, and what is lost is to be told."""
     from attune_tasks._celery import control
+    from attune_tasks._celery.claims import worker as claims
 
     control.ready()
+    claims.ready(sender.app)
 
 
 @signals.worker_ready.connect

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from attune_tasks.attempts import Concurrency, RetryPolicy
 from attune_tasks.confinement import Isolation, Limits
 from attune_tasks.context import OutputFormat, ParameterDelivery, ParameterFormat
 from attune_tasks.packs.parameters import ParameterSchema
@@ -76,5 +77,9 @@ class Action:
     limits: Limits
     run_as: str | None
     dumpable: bool
+    idempotent: bool
+    """Whether it may run again where its worker was lost."""
+    retry: RetryPolicy
+    concurrency: Concurrency | None
     source: Path
     """The file with the metadata."""

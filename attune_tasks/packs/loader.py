@@ -13,6 +13,7 @@ from attune_tasks.nearest import did_you_mean
 from attune_tasks.packs.actions import Action, Pack, SecretDeclaration
 from attune_tasks.packs.models import ActionFile, PackFile, SecretEntry, parse
 from attune_tasks.packs.parameters import ParameterSchema
+from attune_tasks.packs.repetition import concurrency, retry_policy
 from attune_tasks.packs.yaml_source import YamlDocument, read_yaml
 from attune_tasks.wire import check_secret_name
 
@@ -115,6 +116,9 @@ def _action(pack: Pack, document: YamlDocument, runtimes: Collection[str]) -> Ac
         limits=Limits(**shape.limits.model_dump()),
         run_as=shape.run_as,
         dumpable=shape.dumpable,
+        idempotent=shape.idempotent,
+        retry=retry_policy(shape.retry, document, idempotent=shape.idempotent),
+        concurrency=concurrency(shape.concurrency, schema, document),
         source=document.path,
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from attune_tasks.attempts import OnConflict, RetryReason
 from attune_tasks.confinement import Isolation
 from attune_tasks.context import OutputFormat, ParameterDelivery, ParameterFormat
 from attune_tasks.expectations import expectation
@@ -15,7 +16,7 @@ from attune_tasks.packs.env_names import check_allowed_name, check_set_name
 from attune_tasks.packs.yaml_source import YamlDocument
 from attune_tasks.wire_names import is_variable_text
 
-__all__ = ["ActionFile", "PackFile", "SecretEntry", "parse"]
+__all__ = ["ActionFile", "ConcurrencyEntry", "PackFile", "RetryEntry", "SecretEntry", "parse"]
 
 MODULE: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
 PACK_REF: Final = r"^[A-Za-z0-9_][A-Za-z0-9_-]*$"
@@ -77,6 +78,23 @@ class LimitsEntry(_Shape):
     open_files: _Bound | None = None
 
 
+class RetryEntry(_Shape):
+    """``retry:`` of an action; see :class:`attune_tasks.attempts.RetryPolicy`."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 3
+    backoff: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
+    on: list[RetryReason] | None = None
+
+
+class ConcurrencyEntry(_Shape):
+    """``concurrency:`` of an action; see :class:`attune_tasks.attempts.Concurrency`."""
+
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1
+    by: list[_Text] = []
+    on_conflict: OnConflict = "queue"
+
+
 class PackFile(_Shape):
     """``pack.yaml``."""
 
@@ -112,6 +130,9 @@ class ActionFile(_Shape):
     limits: LimitsEntry = LimitsEntry()
     run_as: _Text | None = None
     dumpable: bool = False
+    idempotent: bool = False
+    retry: RetryEntry | None = None
+    concurrency: ConcurrencyEntry | None = None
     legacy_env: bool = False
 
 
@@ -154,4 +175,8 @@ def _keys_at(shape: type[BaseModel], location: Sequence[str | int]) -> Iterable[
         shape = SecretEntry
     elif location[:1] == ["limits"]:
         shape = LimitsEntry
+    elif location[:1] == ["retry"]:
+        shape = RetryEntry
+    elif location[:1] == ["concurrency"]:
+        shape = ConcurrencyEntry
     return shape.model_fields

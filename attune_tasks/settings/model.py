@@ -13,6 +13,7 @@ from attune_tasks.context import DEFAULT_PATH
 from attune_tasks.settings.masking import mask_setting
 
 __all__ = [
+    "ClaimsSettings",
     "EnvironmentSettings",
     "FileProviderSettings",
     "LaunchersSettings",
@@ -109,6 +110,10 @@ class SecretsSettings(_Group):
     on_fetch_error: Literal["fail", "warn"] = Field(
         "fail", description="What happens where a required secret can't be had; warn: go on without it."
     )
+    on_outage: Literal["fail", "retry"] = Field(
+        "fail",
+        description="What follows where secrets can't be had; retry: up to ten attempts, also without `retry:`.",
+    )
     fetch_timeout: Seconds = Field(10.0, description="Seconds for fetching all secrets of one execution.")
     allow_legacy_env: bool = Field(
         default=False,
@@ -156,6 +161,17 @@ class LaunchersSettings(_Group):
     )
 
 
+class ClaimsSettings(_Group):
+    """Claims on executions, in the shared state."""
+
+    expiry: Annotated[float, Field(ge=1, allow_inf_nan=False), BeforeValidator(_refuse_bool)] = Field(
+        30.0, description="Seconds after which a claim that was not renewed counts as its worker's loss."
+    )
+    outage: Seconds = Field(
+        600.0, description="Seconds for which a worker with a result waits for a shared state that can't be reached."
+    )
+
+
 class LimitsSettings(_Group):
     """Bounds for each child, by setrlimit; an action's metadata may set lower ones."""
 
@@ -199,6 +215,7 @@ class Settings(_Group):
         (), description="Users that metadata may name besides, where run_as is set; where it is not, any."
     )
     limits: LimitsSettings = Field(LimitsSettings(), description="Bounds for each child.")
+    claims: ClaimsSettings = Field(ClaimsSettings(), description="Claims on executions, in the shared state.")
     launchers: LaunchersSettings = Field(LaunchersSettings(), description="The launchers, which start the children.")
     runtimes: dict[str, dict[str, Any]] = Field({}, description="Options of runtimes, by runtime.")
     environment: EnvironmentSettings = Field(EnvironmentSettings(), description="The children's environment.")

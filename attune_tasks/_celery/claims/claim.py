@@ -1,0 +1,116 @@
+"""The claim on the execution that runs now: begun, kept, and finished by the process that runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from celery import Celery, Task, states
+
+from attune_tasks._celery.claims.outage import insist
+from attune_tasks._celery.claims.store import ClaimStore, Due, claim_store
+from attune_tasks._celery.per_app import state_of
+from attune_tasks.ids import execution_id_of
+
+__all__ = ["CLAIM_HEADER", "Claim"]
+
+CLAIM_HEADER: Final = "attune_claim"
+"""Where a worker's main process tells the process that runs the action of its claim; what a message says is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt of one execution, which this process may run."""
+
+    app: Celery
+    task_id: str
+    token: str
+    attempt: int
+
+    @classmethod
+    def of(cls, task: Task[Any, Any]) -> Self | None:
+        """Give the claim of the task that runs now; None where there is no shared state, or no worker."""
+        told = getattr(task.request, CLAIM_HEADER, None)
+        if task.request.headers:
+            task.request.headers.pop(CLAIM_HEADER, None)  # or a retry's message would have it
+        if task.request.is_eager or not isinstance(told, Mapping):
+            return None
+        return cls(task.app, str(task.request.id), str(told["token"]), int(told["attempt"]))
+
+    @property
+    def execution_id(self) -> int:
+        """The execution."""
+        return execution_id_of(self.task_id)
+
+    def begin(self, request: Any) -> bool:
+        """Say that the action is about to run, in Celery's STARTED, too; give whether it may."""
+        meta = {"pid": os.getpid(), "hostname": request.hostname or socket.gethostname()}
+        together = None if request.ignore_result else _stored_together(self.app, self.task_id, meta, request)
+        begun: bool = self._insist(lambda store: store.begin(self.execution_id, self.token, together))
+        if begun and together is None and not request.ignore_result:
+            self.app.backend.store_result(self.task_id, meta, states.STARTED, request=request)
+        return begun
+
+    def finish(self, state: str, data: Mapping[str, Any]) -> str:
+        """Write the final state: ``first``, ``replaced`` where it takes the place of worker_lost, or ``no``."""
+        outcome = json.dumps({"state": state, "result": data})
+        error = data.get("error")
+        status = error["type"] if data["status"] == "error" and error else data["status"]
+        verdict, parked = self._insist(lambda store: store.finish(self.execution_id, self.token, status, outcome))
+        self._publish(parked)
+        return str(verdict)
+
+    def again(self) -> bool:
+        """End this attempt, which another one is to follow; give whether it was still ours to say."""
+        message, parked = self._insist(lambda store: store.again(self.execution_id, self.token, self.attempt + 1))
+        self._publish(parked)
+        return message is not None
+
+    def again_at_once(self) -> bool:
+        """End the attempt of a lost process, and send the message again; give whether it was still ours to say."""
+        store = self._store()
+        message, parked = store.again(self.execution_id, self.token, self.attempt + 1)
+        self._publish(parked)
+        if message:
+            self._publish(Due("again", self.execution_id, self.attempt + 1, message))
+        return message is not None
+
+    def published(self) -> None:
+        """Note that the message of the attempt that follows is with the broker."""
+        self._insist(lambda store: store.published(self.execution_id, self.attempt + 1))
+
+    def _insist(self, what: Any) -> Any:
+        seconds = state_of(self.app).loaded.settings.claims.outage
+        return insist(lambda: what(self._store()), seconds, f"execution {self.execution_id}")
+
+    def _store(self) -> ClaimStore:
+        store = claim_store(self.app)
+        if store is None:  # it was there when the claim was made
+            msg = "the shared state is gone from the settings"
+            raise RuntimeError(msg)
+        return store
+
+    def _publish(self, due: Due | None) -> None:
+        if due is not None:
+            from attune_tasks._celery.claims.reaping import publish_again
+
+            publish_again(self.app, due)
+
+
+def _stored_together(app: Celery, task_id: str, meta: Any, request: Any) -> tuple[str, Any, int] | None:
+    """Give STARTED as the result backend stores it, where that is the Redis of the shared state: one step for both.
+
+    Two round trips of Celery's, the second to look for a SUCCESS that would be overwritten, are none then.
+    """
+    backend: Any = app.backend
+    settings = state_of(app).loaded.settings
+    if settings.state_url is not None or type(backend).__name__ not in {"RedisBackend", "SentinelBackend"}:
+        return None
+    stored = backend._get_result_meta(result=meta, state=states.STARTED, traceback=None, request=request)  # noqa: SLF001
+    stored["task_id"] = task_id
+    key = backend.get_key_for_task(task_id)
+    return key, backend.encode(stored), int(backend.expires or 0)

@@ -1,0 +1,28 @@
+-- Write the final state of an execution, once. Gives `first`; `replaced` where it takes the place of `worker_lost`;
+-- `no` where another one stands or the attempt is not the current one. Then what was parked for its ticket, if anything.
+local token, status, outcome = ARGV[3], ARGV[4], ARGV[5]
+local kept, patience = tonumber(ARGV[6]), tonumber(ARGV[7])
+local key, now = key_of(id), now_ms()
+local state, current = redis.call('HGET', key, 'state'), redis.call('HGET', key, 'token')
+
+if state == 'final' then
+  if token == '' or token ~= current or redis.call('HGET', key, 'status') ~= 'worker_lost' then
+    return { 'no' }
+  end
+  redis.call('HSET', key, 'status', status)
+  return { 'replaced' }
+end
+if state then
+  local runs = state == 'claimed' or state == 'begun'
+  if runs and token ~= current or not runs and token ~= '' then
+    return { 'no' }
+  end
+end
+local parked = prefix .. 'parked:' .. (state == 'parked' and redis.call('HGET', key, 'ticket') or '')
+redis.call('ZREM', parked, id)
+local next = release(id, patience)
+redis.call('HSET', key, 'state', 'final', 'status', status, 'outcome', outcome, 'finished', now, 'delivered', 0)
+redis.call('ZADD', claims, now + patience, id)
+redis.call('ZREM', prefix .. 'queued', id)
+redis.call('EXPIRE', key, kept)
+return { 'first', next }

@@ -1,0 +1,37 @@
+-- What the scripts share. All keys begin with ARGV[1], whose hash tag keeps them in one slot of a cluster.
+local prefix, id = ARGV[1], ARGV[2]
+local claims = prefix .. 'claims'
+
+local function key_of(each)
+  return prefix .. 'claim:' .. each
+end
+
+-- Milliseconds by the clock of this server, the only one that counts.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Give the ticket of an execution back, and let the first one that is parked for it go on: its record becomes
+-- `again`, to be published within `patience` ms by whoever called this; else a reaper does. Gives id, attempt, message.
+local function release(each, patience)
+  local ticket = redis.call('HGET', key_of(each), 'ticket')
+  if not ticket or ticket == '' then
+    return nil
+  end
+  redis.call('HDEL', key_of(each), 'ticket')
+  redis.call('ZREM', prefix .. 'tickets:' .. ticket, each)
+  local parked = prefix .. 'parked:' .. ticket
+  while true do
+    local first = redis.call('ZRANGE', parked, 0, 0)[1]
+    if not first then
+      return nil
+    end
+    redis.call('ZREM', parked, first)
+    if redis.call('HGET', key_of(first), 'state') == 'parked' then
+      redis.call('HSET', key_of(first), 'state', 'again')
+      redis.call('ZADD', claims, now_ms() + patience, first)
+      return { first, redis.call('HGET', key_of(first), 'attempt'), redis.call('HGET', key_of(first), 'message') }
+    end
+  end
+end

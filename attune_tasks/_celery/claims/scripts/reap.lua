@@ -1,0 +1,50 @@
+-- Look after claims whose time is over: all of them, or the one that ARGV[2] names. Gives what is to be done of each:
+-- `again` (publish it), `lost` and `deliver` (store its result and go on with what follows), with id, attempt, message,
+-- outcome, task id and ref. What is not done within `patience` ms comes up again.
+local at_most, patience, kept = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local now, todo = now_ms(), {}
+local due
+if id == '' then
+  due = redis.call('ZRANGEBYSCORE', claims, '-inf', now, 'LIMIT', 0, at_most)
+else
+  local score = redis.call('ZSCORE', claims, id)
+  due = score and tonumber(score) <= now and { id } or {}
+end
+
+local function add(word, each)
+  local key = key_of(each)
+  redis.call('ZADD', claims, now + patience, each)
+  local found = redis.call('HMGET', key, 'attempt', 'message', 'outcome', 'task_id', 'ref')
+  todo[#todo + 1] = { word, each, found[1], found[2] or '', found[3] or '', found[4], found[5] }
+end
+
+for _, each in ipairs(due) do
+  local key = key_of(each)
+  local state = redis.call('HGET', key, 'state')
+  if state == 'claimed' or state == 'begun' then
+    local next = release(each, patience)
+    if next then
+      add('again', next[1])
+    end
+    local attempt, attempts = unpack(redis.call('HMGET', key, 'attempt', 'attempts'))
+    local republishable = redis.call('HGET', key, 'message') ~= ''
+    if state == 'claimed' and republishable then
+      redis.call('HSET', key, 'state', 'again', 'token', '') -- it was not begun: the same attempt
+      add('again', each)
+    elseif tonumber(attempt) < tonumber(attempts) and republishable then
+      redis.call('HSET', key, 'state', 'again', 'token', '', 'attempt', attempt + 1)
+      add('again', each)
+    else
+      redis.call('HSET', key, 'state', 'final', 'status', 'worker_lost', 'outcome', '', 'finished', now, 'delivered', 0)
+      redis.call('EXPIRE', key, kept)
+      add('lost', each)
+    end
+  elseif state == 'again' then
+    add('again', each)
+  elseif state == 'final' and redis.call('HGET', key, 'delivered') ~= '1' then
+    add(redis.call('HGET', key, 'status') == 'worker_lost' and 'lost' or 'deliver', each)
+  else
+    redis.call('ZREM', claims, each)
+  end
+end
+return todo

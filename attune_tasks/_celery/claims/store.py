@@ -1,0 +1,158 @@
+"""The records of claims in Redis. Each method is one script there: one step for all who look, one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from celery import Celery
+
+from attune_tasks._celery.per_app import state_of
+from attune_tasks._celery.result_expiry import kept_seconds
+from attune_tasks._celery.shared_state import SharedState, shared_state
+
+__all__ = ["PATIENCE_SECONDS", "Answer", "ClaimStore", "Due", "Ticket", "claim_store"]
+
+Answer = Literal["claimed", "parked", "conflict", "held", "expired", "old", "final"]
+Verdict = Literal["first", "replaced", "no"]
+
+PATIENCE_SECONDS: Final = 30.0
+"""How long what was decided may take to be published or stored before a reaper takes it up again."""
+_SCRIPTS: Final = Path(__file__).parent / "scripts"
+_REAPED_AT_ONCE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What an execution needs one of, where its action says `concurrency`."""
+
+    name: str
+    limit: int
+    on_conflict: Literal["queue", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be done of an execution."""
+
+    word: Literal["again", "lost", "deliver"]
+    execution_id: int
+    attempt: int
+    message: str
+    """As :class:`~attune_tasks._celery.claims.message.StoredMessage` writes it; empty where there is none."""
+    outcome: str = ""
+    task_id: str = ""
+    ref: str = ""
+
+
+class ClaimStore:
+    """The claims of one app. Not for two threads at once; raises what the client raises."""
+
+    def __init__(self, state: SharedState, expiry: float, kept_seconds: float) -> None:
+        """Use `state`; claims expire after `expiry` seconds without renewal, final records after `kept_seconds`."""
+        self.state = state
+        self.expiry = expiry
+        self._ttl = round(expiry * 1000)
+        self._kept = max(1, int(kept_seconds))
+        self._patience = round(PATIENCE_SECONDS * 1000)
+
+    def claim(  # noqa: PLR0913 - one record
+        self,
+        execution_id: int,
+        token: str,
+        attempt: int,
+        *,
+        worker: str,
+        is_free_here: bool,
+        record: Mapping[str, str | int],
+        ticket: Ticket | None,
+    ) -> Answer:
+        """Claim an attempt of an execution; `record` is what a reaper needs: task_id, ref, attempts, message."""
+        fields = [part for pair in record.items() for part in pair]
+        wanted = (ticket.name, ticket.limit, ticket.on_conflict) if ticket else ("", 0, "")
+        answer = self._run(
+            "claim", execution_id, token, attempt, self._ttl, worker, int(is_free_here), *wanted, *fields
+        )
+        return answer.decode()  # type: ignore[no-any-return]
+
+    def begin(self, execution_id: int, token: str, meta: tuple[str, Any, int] | None) -> bool:
+        """Begin a claimed attempt; `meta` is the result backend's key, STARTED as it stores it, and its expiry."""
+        keys = [meta[0]] if meta else []
+        given = meta[1:] if meta else ("", 0)
+        return bool(self._run("begin", execution_id, token, self._ttl, *given, more_keys=keys))
+
+    def renew(self, claims: Mapping[int, str]) -> set[int]:
+        """Put off the expiry of claims, tokens by execution id; give those which are another's by now."""
+        pairs = [part for pair in claims.items() for part in pair]
+        return {int(each) for each in self._run("renew", "", self._ttl, *pairs)}
+
+    def finish(self, execution_id: int, token: str, status: str, outcome: str) -> tuple[Verdict, Due | None]:
+        """Write the final state, once; give whether it counts, and what is to be published next.
+
+        `token` is empty for what was not claimed.
+        """
+        verdict, *parked = self._run("finish", execution_id, token, status, outcome, self._kept, self._patience)
+        return verdict.decode(), _parked(parked)
+
+    def again(self, execution_id: int, token: str, attempt: int) -> tuple[str | None, Due | None]:
+        """Have attempt `attempt` follow the one that `token` claimed; give its message, None: the claim is another's.
+
+        Then what is to be published besides.
+        """
+        still_ours, *rest = self._run("again", execution_id, token, attempt, self._patience)
+        if not still_ours:
+            return None, None
+        return (rest[0] or b"").decode(), _parked(rest[1:])
+
+    def published(self, execution_id: int, attempt: int) -> None:
+        """Note that the message of an attempt is with the broker."""
+        self._run("published", execution_id, attempt)
+
+    def withdraw(self, execution_id: int, token: str) -> Due | None:
+        """Give up a claim that was not begun; give what is to be published next."""
+        parked = self._run("withdraw", execution_id, token, self._patience)
+        return _parked([parked])
+
+    def delivered(self, execution_ids: Iterable[int]) -> None:
+        """Note that results are stored, and what follows them is sent."""
+        self._run("delivered", "", self._kept, *execution_ids)
+
+    def reap(self, execution_id: int | None = None) -> list[Due]:
+        """Look after what is due: all, or one execution."""
+        only = "" if execution_id is None else execution_id
+        found = self._run("reap", only, _REAPED_AT_ONCE, self._patience, self._kept)
+        return [_due([part.decode() if isinstance(part, bytes) else part for part in each]) for each in found]
+
+    def _run(self, name: str, execution_id: object, *arguments: Any, more_keys: Sequence[str] = ()) -> Any:
+        client = self.state.client
+        keys = [self.state.key("claims"), *more_keys]
+        script = client.register_script(_text(name))
+        return script(keys=keys, args=[self.state.prefix, execution_id, *arguments])
+
+
+def claim_store(app: Celery) -> ClaimStore | None:
+    """Give the claims of `app`; None where its executions share no state. Ask anew in each process and thread."""
+    state = shared_state(app)
+    if state is None:
+        return None
+    return ClaimStore(state, state_of(app).loaded.settings.claims.expiry, kept_seconds(app))
+
+
+def _due(parts: Sequence[Any]) -> Due:
+    word, execution_id, attempt, message, outcome, task_id, ref = parts
+    return Due(word, int(execution_id), int(attempt), message, outcome, task_id or "", ref or "")
+
+
+def _parked(parts: Sequence[Any]) -> Due | None:
+    if not parts or not parts[0]:
+        return None
+    execution_id, attempt, message = parts[0]
+    return Due("again", int(execution_id), int(attempt), (message or b"").decode())
+
+
+@cache
+def _text(name: str) -> str:
+    return (_SCRIPTS / "prelude.lua").read_text() + (_SCRIPTS / f"{name}.lua").read_text()
