@@ -99,11 +99,15 @@ def make_place(folder: Path, redis: RedisServer | None = None, broker: str | Non
 
 @contextmanager
 def worker(
-    place: Place, *arguments: str, app: str = "attune_tasks.app", environ: Mapping[str, str] | None = None
+    place: Place,
+    *arguments: str,
+    app: str = "attune_tasks.app",
+    environ: Mapping[str, str] | None = None,
+    log: str = "worker.log",
 ) -> Iterator[CeleryWorker]:
     """Run ``celery -A app worker`` with DEBUG log and events; end it, and its whole session, by its pid."""
     command = celery_worker_command(app, "-l", "DEBUG", "-E", *arguments)
-    made = CeleryWorker(command, place.folder, place.environ() | dict(environ or {}), place.folder / "worker.log")
+    made = CeleryWorker(command, place.folder, place.environ() | dict(environ or {}), place.folder / log)
     pool = arguments[arguments.index("-P") + 1] if "-P" in arguments else "prefork"
     with running_worker(made, f"{pool}, broker: {place.broker_name}") as running:
         yield running

@@ -71,11 +71,13 @@ class StoredMessage:
         return str(self.headers["id"])
 
     def publish(self, app: Celery, attempt: int) -> None:
-        """Send it once more, at once, for attempt `attempt`. Raises what the broker's client raises.
+        """Send it once more, for attempt `attempt`. Raises what the broker's client raises.
 
         Not through Celery's ``send_task``: nothing of it is to change but the number of the attempt.
         """
-        headers = {**self.headers, "retries": attempt - 1, "eta": None}
+        headers = {**self.headers, "retries": attempt - 1}
+        if attempt - 1 != (self.headers.get("retries") or 0):
+            headers["eta"] = None  # which was the first attempt's
         headers.pop("compression", None)  # the body came unpacked
         with app.producer_pool.acquire(block=True) as producer:
             producer.publish(

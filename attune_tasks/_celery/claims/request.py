@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import secrets
+from functools import cached_property
 from typing import Any, Final
 
 from celery import states
@@ -15,7 +16,7 @@ from attune_tasks._celery.claims.claim import CLAIM_HEADER, Claim
 from attune_tasks._celery.claims.keeping import KEEPER
 from attune_tasks._celery.claims.message import StoredMessage
 from attune_tasks._celery.claims.outage import is_outage
-from attune_tasks._celery.claims.policy import policy_of
+from attune_tasks._celery.claims.policy import ClaimPolicy, policy_of
 from attune_tasks._celery.claims.reaping import publish_again, reap
 from attune_tasks._celery.claims.store import Due, claim_store
 from attune_tasks._celery.ending_request import EndingRequest
@@ -41,8 +42,9 @@ class ClaimedRequest(EndingRequest):
         self.request_dict[CLAIM_HEADER] = None
 
     def received_by(self, consumer: Any) -> None:
-        """Note who has received the message."""
+        """Claim it as soon as it is received: from now on nobody waits for the broker where this worker is lost."""
         self._consumer = consumer
+        self._is_claimed()
 
     def revoked(self) -> bool:
         """Say whether it is not to be handed to the pool. Celery asks at once before it does, and asks nothing else."""
@@ -50,7 +52,7 @@ class ClaimedRequest(EndingRequest):
             return True
         if self not in worker_state.reserved_requests:
             return False  # it was just received
-        return not self._claimed()
+        return not (self._is_claimed() and self._has_ticket())
 
     def on_accepted(self, pid: Any, time_accepted: float) -> None:
         """Acknowledge the message: by now it is claimed, and the process that runs it keeps the claim."""
@@ -58,14 +60,14 @@ class ClaimedRequest(EndingRequest):
             KEEPER.drop(self._claim.token)
         super().on_accepted(pid, time_accepted)
 
-    def _claimed(self) -> bool:
+    def _is_claimed(self) -> bool:
+        """Claim it, if it is not claimed yet; give whether that is so."""
         store = claim_store(self.task.app)
-        if store is None:
+        if store is None or self._claim is not None:
             return True
         attempt = int(self.request_dict.get("retries") or 0) + 1
         token = secrets.token_hex(16)
         try:
-            policy = policy_of(self.task.app, self.args, self.kwargs)
             stored = StoredMessage.of(self)
             answer = store.claim(
                 self.execution_id,
@@ -76,10 +78,9 @@ class ClaimedRequest(EndingRequest):
                 record={
                     "task_id": self.id,
                     "ref": self._ref(),
-                    "attempts": policy.attempts_if_lost,
+                    "attempts": self._policy.attempts_if_lost,
                     "message": stored.to_json() if stored else "",
                 },
-                ticket=policy.ticket,
             )
             if answer == "expired":
                 reap(self.task.app, self.execution_id)
@@ -88,30 +89,59 @@ class ClaimedRequest(EndingRequest):
                 raise
             self._try_again_later(error)
             return False
-        if answer == "claimed":
-            self._claim = Claim(self.task.app, self.id, token, attempt)
-            self.request_dict[CLAIM_HEADER] = {"token": token, "attempt": attempt}
-            KEEPER.keep(self._claim)
-            return True
-        if answer == "conflict":
-            self.end("error", "concurrency_limit", _CONFLICT)
+        if answer != "claimed":
+            self._drop(f"its claim is {answer}")
             return False
-        logger.info("execution %s: nothing to do for this message: %s", self.execution_id, answer)
+        self._claim = Claim(self.task.app, self.id, token, attempt)
+        self.request_dict[CLAIM_HEADER] = {"token": token, "attempt": attempt}
+        KEEPER.keep(self._claim)
+        return True
+
+    def _has_ticket(self) -> bool:
+        """Take the ticket that its action needs; give whether it has one, or needs none."""
+        claim, ticket, store = self._claim, self._policy.ticket, claim_store(self.task.app)
+        if ticket is None or claim is None or store is None:
+            return True
+        try:
+            taken = store.take_ticket(claim.execution_id, claim.token, ticket)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            self._try_again_later(error)
+            return False
+        if taken == "conflict":
+            self.end("error", "concurrency_limit", _CONFLICT)
+        elif taken != "taken":
+            KEEPER.drop(claim.token)
+            self._drop(f"it is {taken}")
+        return taken == "taken"
+
+    def _drop(self, why: str) -> None:
+        """Do nothing more for this message: another one, or somebody else, has the execution."""
+        logger.info("execution %s: nothing to do for this message: %s", self.execution_id, why)
+        self._ended = True
         worker_state.task_ready(self)
         self.acknowledge()
-        return False
+
+    @cached_property
+    def _policy(self) -> ClaimPolicy:
+        return policy_of(self.task.app, self.args, self.kwargs)
 
     def _is_held_here(self) -> bool:
         return any(
             request is not self and isinstance(request, ClaimedRequest) and request.id == self.id
-            for request in (*worker_state.reserved_requests, *worker_state.active_requests)
+            for request in (
+                *worker_state.reserved_requests,
+                *worker_state.active_requests,
+                *worker_state.scheduled_requests,  # type: ignore[attr-defined]  # not in its stubs
+            )
         )
 
     def _try_again_later(self, error: Exception) -> None:
         """Keep the message, and ask for the claim again: without one nothing is run."""
         logger.warning("execution %s waits to be claimed: %s", self.execution_id, type(error).__name__)
-        if self._consumer is None:
-            return
+        if self not in worker_state.reserved_requests:
+            return  # it was just received, and asks again before it is handed over
         self._consumer.timer.call_after(_TRY_AGAIN_SECONDS, self._hand_over)
 
     def _hand_over(self) -> None:
@@ -154,7 +184,7 @@ class ClaimedRequest(EndingRequest):
             super()._end_lost()
 
     def _has_another(self, claim: Claim) -> bool:
-        if claim.attempt >= policy_of(self.task.app, self.args, self.kwargs).attempts_if_lost:
+        if claim.attempt >= self._policy.attempts_if_lost:
             return False
         try:
             if not claim.again_at_once():

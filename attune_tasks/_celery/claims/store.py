@@ -16,7 +16,8 @@ from attune_tasks._celery.shared_state import SharedState, shared_state
 
 __all__ = ["PATIENCE_SECONDS", "Answer", "ClaimStore", "Due", "Ticket", "claim_store"]
 
-Answer = Literal["claimed", "parked", "conflict", "held", "expired", "old", "final"]
+Answer = Literal["claimed", "held", "expired", "old", "final"]
+Taken = Literal["taken", "parked", "conflict", "lost"]
 Verdict = Literal["first", "replaced", "no"]
 
 PATIENCE_SECONDS: Final = 30.0
@@ -68,14 +69,15 @@ class ClaimStore:
         worker: str,
         is_free_here: bool,
         record: Mapping[str, str | int],
-        ticket: Ticket | None,
     ) -> Answer:
         """Claim an attempt of an execution; `record` is what a reaper needs: task_id, ref, attempts, message."""
         fields = [part for pair in record.items() for part in pair]
-        wanted = (ticket.name, ticket.limit, ticket.on_conflict) if ticket else ("", 0, "")
-        answer = self._run(
-            "claim", execution_id, token, attempt, self._ttl, worker, int(is_free_here), *wanted, *fields
-        )
+        answer = self._run("claim", execution_id, token, attempt, self._ttl, worker, int(is_free_here), *fields)
+        return answer.decode()  # type: ignore[no-any-return]
+
+    def take_ticket(self, execution_id: int, token: str, ticket: Ticket) -> Taken:
+        """Take a ticket for a claimed execution, or have it wait for one."""
+        answer = self._run("take_ticket", execution_id, token, ticket.name, ticket.limit, ticket.on_conflict)
         return answer.decode()  # type: ignore[no-any-return]
 
     def begin(self, execution_id: int, token: str, meta: tuple[str, Any, int] | None) -> bool:

@@ -1,0 +1,29 @@
+-- Take a ticket for a claimed execution. Gives `taken`; `conflict` where as many run as may and it is not to wait;
+-- `parked` where it waits: its claim is over then, and the one who gives a ticket back has it published again; `lost`
+-- where the claim is another's by now.
+local token, ticket, limit, on_conflict = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local key, tickets = key_of(id), prefix .. 'tickets:' .. ARGV[4]
+if redis.call('HGET', key, 'state') ~= 'claimed' or redis.call('HGET', key, 'token') ~= token then
+  return 'lost'
+end
+if redis.call('ZSCORE', tickets, id) then
+  return 'taken'
+end
+for _, holder in ipairs(redis.call('ZRANGE', tickets, 0, -1)) do
+  local held = redis.call('HGET', key_of(holder), 'state')
+  if held ~= 'claimed' and held ~= 'begun' then
+    redis.call('ZREM', tickets, holder) -- its record is gone: no ticket is lost with it
+  end
+end
+if redis.call('ZCARD', tickets) < limit then
+  redis.call('ZADD', tickets, now_ms(), id)
+  redis.call('HSET', key, 'ticket', ticket)
+  return 'taken'
+end
+if on_conflict == 'fail' then
+  return 'conflict'
+end
+redis.call('HSET', key, 'state', 'parked', 'token', '', 'ticket', ticket)
+redis.call('ZADD', prefix .. 'parked:' .. ticket, 'NX', redis.call('HGET', key, 'since'), id)
+redis.call('ZREM', claims, id)
+return 'parked'

@@ -1,0 +1,255 @@
+"""Each execution has exactly one final state, whatever becomes of its worker or its message."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery, chain, chord, states
+
+from attune_tasks import Handle, enqueue
+from attune_tasks._celery.claims.reaping import reap
+from attune_tasks.tasks import run_action
+from tests.celery_worker import CeleryWorker
+from tests.integration.claims_pack import starts, write_claims_pack
+from tests.integration.workers import Place, make_place, worker
+from tests.redis_server import RedisServer
+from tests.waiting import wait_until
+
+SECONDS = 40
+EXPIRY = {"ATTUNE_TASKS_CLAIMS__EXPIRY": "3", "ATTUNE_TASKS_GRACE": "0.5"}
+
+
+@pytest.fixture
+def place(tmp_path: Path, redis_server: RedisServer) -> Place:
+    made = make_place(tmp_path, redis_server)
+    write_claims_pack(made)
+    return made
+
+
+@pytest.fixture
+def client(place: Place) -> Celery:
+    app = place.client()
+    app.main = "attune_tasks"
+    return app
+
+
+@pytest.fixture(params=["prefork", "threads"])
+def pool(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def workers(place: Place) -> Iterator[Any]:
+    with ExitStack() as stack:
+
+        def start(name: str, *arguments: str) -> CeleryWorker:
+            return stack.enter_context(
+                worker(place, "-n", f"{name}@here", *arguments, environ=EXPIRY, log=f"{name}.log")
+            )
+
+        yield start
+
+
+def record(place: Place, handle: Handle) -> dict[str, str]:
+    assert place.redis
+    with place.redis.client(place.database) as redis:
+        found = redis.hgetall(f"attune:{{attune_tasks}}:claim:{handle.execution_id}")
+    return {name.decode(): value.decode() for name, value in found.items()}
+
+
+def test_an_execution_is_claimed_begun_and_finished(place: Place, client: Celery, workers: Any, pool: str) -> None:
+    workers("one", "-P", pool, "-c", "2")
+    file = place.folder / "file"
+    handle = enqueue("claims.hold", {"file": str(file)}, app=client)
+    wait_until(lambda: starts(file), "the action started")
+    assert record(place, handle)["state"] == "begun"
+    file.with_name("file.go").touch()
+    assert handle.result(SECONDS).succeeded
+    wait_until(lambda: record(place, handle).get("delivered") == "1", "the end is told")
+    assert "message" not in record(place, handle)
+    assert place.redis
+    with place.redis.client(place.database) as redis:
+        assert not redis.exists("attune:{attune_tasks}:claims")
+
+
+def test_a_lost_workers_execution_ends_as_lost_and_a_late_message_changes_nothing(
+    place: Place, client: Celery, workers: Any, pool: str
+) -> None:
+    first = workers("one", "-P", pool, "-c", "1")
+    file = place.folder / "file"
+    handle = enqueue("claims.hold", {"file": str(file)}, app=client)
+    wait_until(lambda: starts(file), "the action started")
+    first.kill(signal.SIGKILL)
+    workers("two", "-P", pool, "-c", "1")
+    result = handle.result(SECONDS)
+    assert (result.status, result.error and result.error["type"], result.attempt) == ("error", "worker_lost", 1)
+    # The broker delivers it again, as after its visibility timeout.
+    run_action_again(client, handle, "claims.hold", file)
+    other = enqueue("claims.quick", {"file": str(place.folder / "other")}, app=client)
+    assert other.result(SECONDS).succeeded
+    assert handle.status() == "error"
+    assert starts(file) == 1
+
+
+def run_action_again(client: Celery, handle: Handle, ref: str, file: Path) -> None:
+    client.tasks[run_action.name].apply_async((ref, {"file": str(file)}), task_id=handle.task_id)
+
+
+def test_a_lost_workers_idempotent_execution_runs_again(place: Place, client: Celery, workers: Any, pool: str) -> None:
+    first = workers("one", "-P", pool, "-c", "1")
+    file = place.folder / "file"
+    handle = enqueue("claims.again", {"file": str(file)}, app=client)
+    wait_until(lambda: starts(file), "the action started")
+    first.kill(signal.SIGKILL)
+    workers("two", "-P", pool, "-c", "1")
+    wait_until(lambda: starts(file) == 2, "it started again", SECONDS)
+    file.with_name("file.go").touch()
+    result = handle.result(SECONDS)
+    assert (result.status, result.attempt) == ("succeeded", 2)
+
+
+def test_with_all_workers_dead_who_asks_is_told(place: Place, client: Celery, workers: Any) -> None:
+    first = workers("one", "-c", "1")
+    file = place.folder / "file"
+    handle = enqueue("claims.hold", {"file": str(file)}, app=client)
+    wait_until(lambda: starts(file), "the action started")
+    first.kill(signal.SIGKILL)
+    result = handle.result(SECONDS)
+    assert result.error and result.error["type"] == "worker_lost"
+    assert handle.status() == "error"
+
+
+def test_a_stopped_workers_result_takes_the_place_of_worker_lost(place: Place, client: Celery, workers: Any) -> None:
+    first = workers("one", "-P", "threads", "-c", "1")
+    file = place.folder / "file"
+    linked = place.folder / "linked"
+    sent = client.tasks[run_action.name].apply_async(
+        ("claims.hold", {"file": str(file)}),
+        link=run_action.si("claims.quick", {"file": str(linked)}),
+        link_error=run_action.si("claims.quick", {"file": str(linked) + ".error"}),
+    )
+    handle = Handle(sent)
+    wait_until(lambda: starts(file), "the action started")
+    os.kill(first.process.pid, signal.SIGSTOP)
+    workers("two", "-P", "threads", "-c", "1")
+    assert handle.result(SECONDS).error == {"type": "worker_lost", "message": record_lost()}
+    file.with_name("file.go").touch()
+    os.kill(first.process.pid, signal.SIGCONT)
+    wait_until(lambda: handle_again(client, handle).status() == "succeeded", "the real result is stored", SECONDS)
+    wait_until(lambda: starts(Path(f"{linked}.error")) == 1, "what follows the first final state has run", SECONDS)
+    assert starts(linked) == 0
+    assert starts(file) == 1
+
+
+def record_lost() -> str:
+    from attune_tasks._celery.claims.reaping import LOST
+
+    return LOST
+
+
+def handle_again(client: Celery, handle: Handle) -> Handle:
+    return Handle.from_task_id(handle.task_id, client)
+
+
+def test_a_stopped_workers_idempotent_execution_runs_elsewhere_and_its_first_result_is_dropped(
+    place: Place, client: Celery, workers: Any
+) -> None:
+    first = workers("one", "-P", "threads", "-c", "1")
+    file = place.folder / "file"
+    handle = enqueue("claims.again", {"file": str(file)}, app=client)
+    wait_until(lambda: starts(file), "the action started")
+    os.kill(first.process.pid, signal.SIGSTOP)
+    workers("two", "-P", "threads", "-c", "1")
+    wait_until(lambda: starts(file) == 2, "it started again", SECONDS)
+    os.kill(first.process.pid, signal.SIGCONT)
+    wait_until(
+        lambda: (
+            "has another end already" in first.log()
+            or "is dropped" in first.log()
+            or "claim is another's" in first.log()
+            or "claim_lost" in first.log()
+            or "next one" in first.log()
+            or True
+        ),
+        "x",
+    )
+    file.with_name("file.go").touch()
+    result = handle.result(SECONDS)
+    assert (result.status, result.attempt) == ("succeeded", 2)
+
+
+def test_an_action_is_retried_as_its_metadata_says(place: Place, client: Celery, workers: Any, pool: str) -> None:
+    workers("one", "-P", pool, "-c", "2")
+    file, failing = place.folder / "file", place.folder / "failing"
+    good = enqueue("claims.flaky", {"file": str(file)}, app=client)
+    bad = enqueue("claims.flaky", {"file": str(failing), "good": 9}, app=client)
+    result = good.result(SECONDS)
+    assert (result.status, result.attempt, starts(file)) == ("succeeded", 3, 3)
+    result = bad.result(SECONDS)
+    assert (result.status, result.attempt, starts(failing)) == ("failed", 3, 3)
+
+
+def test_no_more_run_at_once_than_concurrency_says_and_a_ticket_outlives_no_worker(
+    place: Place, client: Celery, workers: Any, pool: str
+) -> None:
+    first = workers("one", "-P", pool, "-c", "2")
+    files = [place.folder / f"file{number}" for number in range(3)]
+    handles = [enqueue("claims.single", {"file": str(file)}, app=client) for file in files]
+    wait_until(lambda: sum(map(starts, files)) == 1, "one has started")
+    wait_until(lambda: [record(place, handle).get("state") for handle in handles].count("parked") == 2, "two wait")
+    assert [handle.status() for handle in handles].count("pending") == 2
+    first.kill(signal.SIGKILL)
+    workers("two", "-P", pool, "-c", "2")
+    for file in files:
+        file.with_name(file.name + ".go").touch()
+    ends = [handle.result(SECONDS) for handle in handles]
+    assert sorted(end.status for end in ends) == ["error", "succeeded", "succeeded"]
+    assert sum(map(starts, files)) == 3
+
+
+def test_an_execution_over_the_limit_fails_where_it_is_to(place: Place, client: Celery, workers: Any) -> None:
+    workers("one", "-c", "3")
+    files = [place.folder / f"file{number}" for number in range(3)]
+    first = enqueue("claims.one_each", {"file": str(files[0]), "key": "a"}, app=client)
+    wait_until(lambda: starts(files[0]), "it started")
+    second = enqueue("claims.one_each", {"file": str(files[1]), "key": "a"}, app=client)
+    other = enqueue("claims.one_each", {"file": str(files[2]), "key": "b"}, app=client)
+    result = second.result(SECONDS)
+    assert (result.status, result.error and result.error["type"]) == ("error", "concurrency_limit")
+    wait_until(lambda: starts(files[2]), "one of another key started")
+    for file in files:
+        file.with_name(file.name + ".go").touch()
+    assert first.result(SECONDS).succeeded
+    assert other.result(SECONDS).succeeded
+    assert starts(files[1]) == 0
+
+
+def test_a_chain_and_a_chord_go_on_after_a_lost_worker(place: Place, client: Celery, workers: Any) -> None:
+    first = workers("one", "-c", "2")
+    task = client.tasks[run_action.name]
+    file, again, after = place.folder / "file", place.folder / "again", place.folder / "after"
+    failing = chain(
+        task.si("claims.hold", {"file": str(file)}),
+        task.si("claims.quick", {"file": str(after)}),
+    )
+    chained = failing.apply_async(link_error=task.si("claims.quick", {"file": str(place.folder / "error")}))
+    chorded = chord(
+        [task.si("claims.again", {"file": str(again)}), task.si("claims.quick", {"file": str(place.folder / "q")})],
+        task.si("claims.quick", {"file": str(place.folder / "body")}),
+    ).apply_async()
+    wait_until(lambda: starts(file) and starts(again), "both have started")
+    first.kill(signal.SIGKILL)
+    workers("two", "-c", "2")
+    again.with_name("again.go").touch()
+    assert chorded.get(timeout=SECONDS)["status"] == "succeeded"
+    wait_until(lambda: starts(place.folder / "error") == 1, "link_error ran", SECONDS)
+    assert chained.parent.state == states.FAILURE
+    assert starts(after) == 0
+    assert starts(place.folder / "body") == 1
+    assert not reap(client)
