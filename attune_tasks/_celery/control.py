@@ -1,4 +1,4 @@
-"""The control commands of a worker: cancel an execution, tell of the launchers."""
+"""The control commands of a worker: cancel an execution, tell of executions and launchers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from celery.worker.control import control_command, inspect_command
 
 from attune_tasks._celery.cancelled_ids import note
 from attune_tasks._celery.control_names import CANCEL, LAUNCHERS
+from attune_tasks._celery.control_names import EXECUTIONS as LIST_EXECUTIONS
 from attune_tasks._celery.ending_request import EndingRequest, end_what_is_left
 from attune_tasks._celery.executions_here import EXECUTIONS
 from attune_tasks._celery.launchers_seen import launchers_below
@@ -21,7 +22,7 @@ from attune_tasks._celery.shared_notes import notes_left
 from attune_tasks.ids import ID_BITS, task_id_of
 from attune_tasks.settings.credentials import credential_variables
 
-__all__ = ["attune_cancel", "attune_launchers", "read_notes", "ready"]
+__all__ = ["attune_cancel", "attune_executions", "attune_launchers", "read_notes", "ready"]
 
 logger: Final = logging.getLogger("attune_tasks.worker")
 
@@ -53,6 +54,13 @@ def attune_launchers(state: Any, **_: Any) -> dict[str, Any]:  # noqa: ARG001 - 
     """Tell of the launchers of this worker, and which of its variables look like credentials, by name."""
     launchers = [launcher.to_dict() for launcher in launchers_below(os.getpid())]
     return {"ok": {"launchers": launchers, "credentials": credential_variables(os.environ)}}
+
+
+@inspect_command(name=LIST_EXECUTIONS)
+def attune_executions(state: Any, **_: Any) -> dict[str, Any]:  # noqa: ARG001 - Celery's own
+    """Tell of the executions that this worker has."""
+    requests = [request for request in list(worker_state.requests.values()) if isinstance(request, EndingRequest)]
+    return {"ok": [request.told() for request in requests]}
 
 
 def _request_of(execution_id: int) -> EndingRequest | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CANCEL", "LAUNCHERS"]
+__all__ = ["CANCEL", "EXECUTIONS", "LAUNCHERS"]
 
 CANCEL: Final = "attune_cancel"
+EXECUTIONS: Final = "attune_executions"
 LAUNCHERS: Final = "attune_launchers"

@@ -7,6 +7,7 @@ WorkerLostError, TimeLimitExceeded. Here each of them is a FAILURE with ActionFa
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
@@ -52,6 +53,7 @@ class EndingRequest(Request):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take a message; Celery is to ask at once whether one that was cancelled already is to run."""
         super().__init__(*arguments, **options)
+        self._received = time.time()
         if self.id not in worker_state.revoked and is_noted(self.execution_id):
             self._cancelled_on_arrival = True
             worker_state.revoked.add(self.id)  # by which Celery's strategy sees it, whatever its ETA
@@ -122,6 +124,18 @@ class EndingRequest(Request):
             einfo=info,
         )
         self.delivered()
+
+    def told(self) -> dict[str, Any]:
+        """Tell who asks what it is, and how it stands."""
+        since = self.time_start or self._received
+        return {
+            "execution_id": str(self.execution_id),
+            "task_id": self.id,
+            "action_ref": self._ref(),
+            "state": "running" if self.time_start else "reserved",
+            "age_seconds": max(0, int(time.time() - since)),
+            "attempt": int(self.request_dict.get("retries") or 0) + 1,
+        }
 
     def record(self, state: str, result: Any) -> bool:  # noqa: ARG002 - for a subclass
         """Note the final state before it is stored; give whether it is to be stored, for there is no other one."""

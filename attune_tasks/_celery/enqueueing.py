@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +11,10 @@ from celery import Celery
 from celery._state import get_current_app  # what the proxy celery.current_app asks
 
 from attune_tasks import tasks
+from attune_tasks._celery import capturing
 from attune_tasks._celery.callers import CALLER_HEADER
 from attune_tasks._celery.handle import Handle
-from attune_tasks._celery.known_ids import note_id
+from attune_tasks._celery.known_ids import first_of_key, note_id
 from attune_tasks.ids import new_execution_id, task_id_of
 
 __all__ = ["app_or_default", "enqueue"]
@@ -31,16 +33,21 @@ def enqueue(  # noqa: PLR0913 - the options that a task message has
     priority: int | None = None,
     execution_id: int | None = None,
     caller: str | None = None,
+    idempotency_key: str | None = None,
+    idempotency_seconds: float = 86_400.0,
     app: Celery | None = None,
 ) -> Handle:
     """Have a worker run the action `ref`, and give a handle.
 
     `parameters` and `env` are public: they stand in the broker as they are. `timeout` (seconds) may shorten the
     action's own; `countdown` and `expires` are in seconds, too. `caller` is who it was in the worker's log,
-    by default ``user@host``. `app` is the Celery app: by default the current one, else the ready-made one.
+    by default ``user@host``. `idempotency_key`: another call for the same action with the same key, within
+    `idempotency_seconds` of the first, sends nothing and gives the first one's handle. `app` is the Celery app: by
+    default the current one, else the ready-made one.
 
     Raises UnknownActionError and InvalidParametersError where the packs are known here, ExecutionExistsError for an
-    `execution_id` that is taken, and ValueError for one that is not an int of 1 to 2**63 - 1.
+    `execution_id` that is taken, ValueError for one that is not an int of 1 to 2**63 - 1, and SettingsError for an
+    `idempotency_key` where there is no shared state.
     """
     options = {"queue": queue, "countdown": countdown, "eta": eta, "expires": expires, "priority": priority}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
@@ -52,8 +59,12 @@ def enqueue(  # noqa: PLR0913 - the options that a task message has
     app = app_or_default(app)
     task = app.tasks[tasks.NAME]
     task_id = task_id_of(new_execution_id() if execution_id is None else execution_id)
-    with note_id(app, task_id, ref, given=execution_id is not None, delay=_delay(countdown, eta)):
-        sent = task.apply_async((ref, _plain(parameters) if parameters is not None else {}), keywords, task_id, **given)
+    with _first(app, ref, idempotency_key, task_id, idempotency_seconds) as first:
+        if first is not None:
+            return Handle(app.AsyncResult(first), ref)
+        with note_id(app, task_id, ref, given=execution_id is not None, delay=_delay(countdown, eta)):
+            arguments = (ref, _plain(parameters) if parameters is not None else {})
+            sent = task.apply_async(arguments, keywords, task_id, **given)
     return Handle(sent, ref)
 
 
@@ -68,6 +79,15 @@ def app_or_default(app: Celery | None) -> Celery:
     from attune_tasks.app import app as ready_made
 
     return ready_made
+
+
+def _first(app: Celery, ref: str, key: str | None, task_id: str, seconds: float) -> AbstractContextManager[str | None]:
+    if key is None or capturing.catches(ref):
+        return nullcontext()
+    if not isinstance(key, str) or not key or not seconds > 0:
+        msg = "an idempotency_key is text that is not empty, and holds for a number of seconds above 0"
+        raise ValueError(msg)
+    return first_of_key(app, ref, key, task_id, seconds)
 
 
 def _delay(countdown: float | None, eta: datetime | None) -> float:

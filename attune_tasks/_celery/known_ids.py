@@ -1,25 +1,28 @@
-"""Which executions exist: an id that a caller gives must be new.
+"""Which executions exist: an id that a caller gives must be new, and a key of its own finds the one that it made.
 
-With a Redis for shared state, ``enqueue`` notes each id there, in one command, which only one caller can be the first
-to do; it takes 0.2 ms of an enqueue's 1.7. Without it, the result backend knows what has started or ended; of two that
+With a Redis for shared state, ``enqueue`` notes each id there, in one step, which only one caller can be the first to
+do; it takes 0.2 ms of an enqueue's 1.7. Without it, the result backend knows what has started or ended; of two that
 wait in a queue it knows nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from celery import Celery, states
 
 from attune_tasks._celery import capturing
+from attune_tasks._celery.claims.store import claim_store
 from attune_tasks._celery.result_expiry import kept_seconds
 from attune_tasks._celery.shared_state import shared_state
-from attune_tasks.errors import ExecutionExistsError
+from attune_tasks.errors import ExecutionExistsError, SettingsError
 from attune_tasks.ids import execution_id_of
 
-__all__ = ["note_id"]
+__all__ = ["first_of_key", "note_id"]
 
 _LONGEST_SECONDS: Final = 10 * 365 * 86400
 
@@ -33,19 +36,45 @@ def note_id(app: Celery, task_id: str, action_ref: str, *, given: bool, delay: f
     if capturing.catches(action_ref):
         yield
         return
-    state = shared_state(app)
-    key = state.key("execution", execution_id_of(task_id)) if state else ""
-    if state:
+    store = claim_store(app)
+    execution_id = execution_id_of(task_id)
+    if store:
         seconds = min(_LONGEST_SECONDS, int(kept_seconds(app) + max(0.0, delay)) + 1)
-        if not state.client.set(key, "1", nx=True, ex=seconds):
+        what = json.dumps({"ref": action_ref, "task_id": task_id}, separators=(",", ":"))
+        if not store.note(execution_id, what, seconds):
             _refuse(task_id)
     try:
         if given and _backend_knows(app, task_id):
             _refuse(task_id)
         yield
     except BaseException:
-        if state:
-            state.client.delete(key)
+        if store:
+            store.forget(execution_id)
+        raise
+
+
+@contextmanager
+def first_of_key(app: Celery, action_ref: str, key: str, task_id: str, seconds: float) -> Iterator[str | None]:
+    """Give the task id of the execution that was made with this `key` in the last `seconds`; None: it is `task_id` now.
+
+    Given back where sending it fails. Raises SettingsError where there is no shared state, which alone knows.
+    """
+    state = shared_state(app)
+    if state is None:
+        msg = "idempotency_key needs a Redis for shared state: set state_url, or take Redis for the result backend"
+        raise SettingsError(msg)
+    client: Any = state.client
+    # A digest: a key may be long, and whatever it says need not stand there.
+    name = state.key("idempotency", hashlib.sha256(f"{action_ref}\0{key}".encode()).hexdigest())
+    while not client.set(name, task_id, nx=True, px=max(1, round(seconds * 1000))):
+        first = client.get(name)
+        if first is not None:  # else it has expired between the two
+            yield first.decode() if isinstance(first, bytes) else str(first)
+            return
+    try:
+        yield None
+    except BaseException:
+        client.delete(name)
         raise
 
 

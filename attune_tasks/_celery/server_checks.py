@@ -86,9 +86,25 @@ def describe_shared_state(app: Celery) -> str:
     """Say where shared state is. Raises SettingsError for a Redis that may lose it."""
     state = shared_state(app)
     if state is None:
-        return "none, for the result backend is no Redis: an execution_id that waits can be given again (see state_url)"
+        return (
+            "none, for the result backend is no Redis: no claims, so a lost worker's execution stays as it is; no"
+            " retry, concurrency and idempotency_key; an execution_id that waits can be given again (see state_url)"
+        )
     check_memory_policy(state.client)
-    return f"Redis, keys {state.key('…')}"
+    expiry = state_of(app).loaded.settings.claims.expiry
+    return f"Redis, keys {state.key('…')}; {_persistence(state.client)}; claims expire after {expiry:g} s"
+
+
+def _persistence(client: Any) -> str:
+    """Say what of it a restart leaves: claims hold as far as that."""
+    try:
+        info = client.info("persistence")
+        rules = client.config_get("save").get("save", "")
+    except Exception:  # noqa: BLE001 - a managed server that does not tell
+        return "whether a restart keeps it is not told"
+    if info.get("aof_enabled"):
+        return "a restart keeps it (append-only file)"
+    return "a restart loses what came since its last snapshot" if rules else "a restart loses all of it"
 
 
 def describe_signing(app: Celery) -> str:

@@ -31,6 +31,11 @@ __all__ = ["enqueue"]
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds; shortens the action's own timeout, never lengthens it.",
 )
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Within a day of a first enqueue of REF with this key, give that execution, and send nothing.",
+)
 @click.option("--wait", is_flag=True, help="Wait for the end, show the output, and end as the action does.")
 @click.option("--json", "as_json", is_flag=True, help="Print the ids, or with --wait the result, as JSON.")
 @click.pass_context
@@ -42,13 +47,14 @@ def enqueue(  # noqa: PLR0913 - one per option
     document: str | None,
     queue: str | None,
     timeout: float | None,
+    idempotency_key: str | None,
     wait: bool,
     as_json: bool,
 ) -> None:
     """Enqueue the action REF (pack.action) for a worker, by the Celery app that -A names."""
     app = load_app(context)
     parameters = read_parameters(pairs, document, _known_action(app, ref))
-    handle = _sent(app, ref, parameters, {"timeout": timeout, "queue": queue})
+    handle = _sent(app, ref, parameters, {"timeout": timeout, "queue": queue, "idempotency_key": idempotency_key})
     ids = {"execution_id": str(handle.execution_id), "task_id": handle.task_id}
     if not wait:
         click.echo(json.dumps(ids) if as_json else f"execution {ids['execution_id']}, task {ids['task_id']}")

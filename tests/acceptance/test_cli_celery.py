@@ -86,12 +86,14 @@ def test_cancelling_what_has_ended_or_is_not_known_says_so(with_worker: Command)
 def test_the_launchers_are_listed(with_worker: Command) -> None:
     assert with_worker.run("enqueue", "t.ok", "--wait").returncode == 0
     done = with_worker.run("ps")
-    header, *rows = done.stdout.splitlines()
+    said, header, *rows = [line for line in done.stdout.splitlines() if line]
+    assert said == "no execution runs or waits"
     assert header.split() == ["WORKER", "PID", "PACK", "STATE", "AGE", "MEMORY"]
     assert rows
     assert all(row.split()[2:4] == ["t", "idle"] for row in rows)
     listed = json.loads(with_worker.run("ps", "--json").stdout)
-    assert {each["pack"] for each in listed} == {"t"}
+    assert listed["executions"] == []
+    assert {each["pack"] for each in listed["launchers"]} == {"t"}
     assert "launchers" in with_worker.run("doctor").stdout
     assert " in 1 worker, " in with_worker.run("doctor").stdout
 

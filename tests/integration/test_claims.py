@@ -14,6 +14,8 @@ from celery import Celery, chain, chord, states
 
 from attune_tasks import Handle, enqueue
 from attune_tasks._celery.claims.reaping import LOST, reap
+from attune_tasks._celery.executions_seen import seen_executions
+from attune_tasks.errors import SettingsError
 from attune_tasks.tasks import run_action
 from tests.celery_worker import CeleryWorker
 from tests.integration.claims_pack import starts, write_claims_pack
@@ -212,6 +214,80 @@ def test_an_execution_over_the_limit_fails_where_it_is_to(place: Place, client: 
     assert first.result(SECONDS).succeeded
     assert other.result(SECONDS).succeeded
     assert starts(files[1]) == 0
+
+
+def test_what_runs_and_waits_is_listed_with_its_worker(place: Place, client: Celery, workers: Any, pool: str) -> None:
+    files = [place.folder / f"file{number}" for number in range(4)]
+    first = enqueue("claims.hold", {"file": str(files[0])}, app=client)
+    assert [(each.execution_id, each.state, each.worker) for each in seen_executions(client)] == [
+        (first.execution_id, "queued", "")
+    ]
+    workers("one", "-P", pool, "-c", "3")
+    single = [enqueue("claims.single", {"file": str(file)}, app=client) for file in files[1:3]]
+    later = enqueue("claims.quick", {"file": str(files[3])}, countdown=3600, app=client)
+    sent = [first, *single, later]
+    wanted = {first.execution_id: "running", later.execution_id: "reserved"}
+
+    def states_seen() -> dict[int, str]:
+        return {each.execution_id: each.state for each in seen_executions(client)}
+
+    expected = ["parked", "reserved", "running", "running"]
+    wait_until(lambda: sorted(states_seen().values()) == expected, "two run and two wait")
+    assert wanted.items() <= states_seen().items()
+    listed = {each.execution_id: each for each in seen_executions(client)}
+    assert {each.action_ref for each in listed.values()} == {"claims.hold", "claims.single", "claims.quick"}
+    assert {each.task_id for each in listed.values()} == {handle.task_id for handle in sent}
+    assert listed[first.execution_id].worker == "one@here"
+    for file in files:
+        file.with_name(file.name + ".go").touch()
+    assert all(handle.result(SECONDS).succeeded for handle in sent[:-1])
+    later.cancel()
+    assert later.result(SECONDS).status == "cancelled"
+    assert seen_executions(client) == []
+
+
+def test_without_shared_state_the_workers_tell_what_runs(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    write_claims_pack(place)
+    client = place.client()
+    with worker(place, "-c", "1"):
+        file = place.folder / "file"
+        handle = enqueue("claims.hold", {"file": str(file)}, app=client)
+        wait_until(lambda: starts(file), "it started")
+        (seen,) = seen_executions(client)
+        assert (seen.execution_id, seen.task_id, seen.action_ref) == (
+            handle.execution_id,
+            handle.task_id,
+            "claims.hold",
+        )
+        assert (seen.state, seen.attempt) == ("running", 1)
+        assert seen.worker.startswith("celery@")
+        file.with_name("file.go").touch()
+        assert handle.result(SECONDS).succeeded
+
+
+def test_a_second_enqueue_with_the_same_key_gives_the_first_ones_handle(
+    place: Place, client: Celery, workers: Any
+) -> None:
+    file = place.folder / "file"
+    first = enqueue("claims.quick", {"file": str(file)}, idempotency_key="march", app=client)
+    second = enqueue("claims.quick", {"file": str(file)}, idempotency_key="march", app=client)
+    other = enqueue("claims.quick", {"file": str(file)}, idempotency_key="april", app=client)
+    short = enqueue("claims.quick", {"file": str(file)}, idempotency_key="m", idempotency_seconds=0.05, app=client)
+    assert second.task_id == first.task_id != other.task_id
+    again = enqueue("claims.quick", {"file": str(file)}, idempotency_key="m", idempotency_seconds=60, app=client)
+    deadline_of_the_short_one_may_have_passed = again.task_id == short.task_id
+    workers("one", "-c", "1")
+    assert all(handle.result(SECONDS).succeeded for handle in (first, second, other, short, again))
+    assert starts(file) == (3 if deadline_of_the_short_one_may_have_passed else 4)
+    assert enqueue("claims.quick", {"file": str(file)}, idempotency_key="march", app=client).status() == "succeeded"
+    assert enqueue("claims.hold", {"file": str(file)}, idempotency_key="march", app=client).task_id != first.task_id
+
+
+def test_an_idempotency_key_needs_shared_state(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    with pytest.raises(SettingsError, match="state_url"):
+        enqueue("work.add", {"a": 1}, idempotency_key="x", app=place.client())
 
 
 def test_a_chain_and_a_chord_go_on_after_a_lost_worker(place: Place, client: Celery, workers: Any) -> None:

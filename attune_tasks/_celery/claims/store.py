@@ -24,6 +24,7 @@ PATIENCE_SECONDS: Final = 30.0
 """How long what was decided may take to be published or stored before a reaper takes it up again."""
 _SCRIPTS: Final = Path(__file__).parent / "scripts"
 _REAPED_AT_ONCE: Final = 100
+_LISTED_AT_MOST: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,22 @@ class ClaimStore:
         self._ttl = round(expiry * 1000)
         self._kept = max(1, int(kept_seconds))
         self._patience = round(PATIENCE_SECONDS * 1000)
+
+    def note(self, execution_id: int, what: str, seconds: float) -> bool:
+        """Note a new execution for so many seconds, with `what` is known of it; give whether its id was free."""
+        return bool(self._run("note", execution_id, what, int(seconds)))
+
+    def forget(self, execution_id: int) -> None:
+        """Forget an execution that was noted and could not be sent."""
+        with self.state.client.pipeline() as pipeline:
+            pipeline.delete(self.state.key("execution", execution_id))
+            pipeline.zrem(self.state.key("queued"), execution_id)
+            pipeline.execute()
+
+    def listed(self) -> list[list[str]]:
+        """Give executions that are not over, at most a thousand that are claimed and as many that wait."""
+        found = self._run("list", "", _LISTED_AT_MOST)
+        return [[part.decode() if isinstance(part, bytes) else str(part) for part in each] for each in found]
 
     def claim(  # noqa: PLR0913 - one record
         self,

@@ -25,5 +25,6 @@ if on_conflict == 'fail' then
 end
 redis.call('HSET', key, 'state', 'parked', 'token', '', 'ticket', ticket)
 redis.call('ZADD', prefix .. 'parked:' .. ticket, 'NX', redis.call('HGET', key, 'since'), id)
+redis.call('ZADD', prefix .. 'queued', 'NX', redis.call('HGET', key, 'since'), id)
 redis.call('ZREM', claims, id)
 return 'parked'
