@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -50,12 +50,13 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     level, what = (logging.INFO, "starts") if refusal is None else (logging.WARNING, "is refused")
     named = (caller.label, _line(caller.name))
     logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
-    result = _execute(state, call, execution_id, refusal, claim)
-    result = replace(result, attempt=int(task.request.retries or 0) + 1)
-    _go_on_with_another(task, state, claim, result)
-    data = bounded(result.to_dict(), state.loaded.settings.result)
-    if claim is not None:
-        _finish(task, claim, data)
+    with _kept(claim, call.ref):
+        result = _execute(state, call, execution_id, refusal)
+        result = replace(result, attempt=int(task.request.retries or 0) + 1)
+        _go_on_with_another(task, state, claim, result)
+        data = bounded(result.to_dict(), state.loaded.settings.result)
+        if claim is not None:
+            _finish(task, claim, data)
     if not result.succeeded:
         raise ActionFailed(data)
     return data
@@ -72,9 +73,16 @@ def _begin(task: Task[Any, Any], claim: Claim | None) -> bool:
     return True
 
 
-def _execute(
-    state: AppState, call: Call, execution_id: int, refusal: MessageRefusedError | None, claim: Claim | None
-) -> ExecutionResult:
+def _kept(claim: Claim | None, ref: str) -> AbstractContextManager[None]:
+    """Keep the claim until the end is written: while the server can't be reached that may take its time."""
+    if claim is None:
+        return nullcontext()
+    from attune_tasks._celery.claims.keeping import keeping  # a worker's: clients load this module, too
+
+    return keeping(claim, ref)
+
+
+def _execute(state: AppState, call: Call, execution_id: int, refusal: MessageRefusedError | None) -> ExecutionResult:
     try:
         if refusal is not None:
             raise refusal
@@ -88,13 +96,10 @@ def _execute(
             error={"type": error.code, "message": str(error)},
             finished_at=datetime.now(UTC),
         )
-    # A worker's: clients load this module, too.
-    from attune_tasks._celery.cancellable import execute_cancellable
-    from attune_tasks._celery.claims.keeping import keeping
+    from attune_tasks._celery.cancellable import execute_cancellable  # a worker's, too
 
     request = ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
-    with keeping(claim, call.ref) if claim is not None else nullcontext():
-        return execute_cancellable(executor, request)
+    return execute_cancellable(executor, request)
 
 
 def _go_on_with_another(task: Task[Any, Any], state: AppState, claim: Claim | None, result: ExecutionResult) -> None:
