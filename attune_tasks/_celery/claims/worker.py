@@ -29,6 +29,9 @@ _LOOKS_PER_EXPIRY: Final = 6
 class Reaper(bootsteps.StartStopStep):
     """Looks after expired claims, in a thread of the worker's main process; of all workers one at a time."""
 
+    # A thread that runs while the pool forks may hold a lock there, which nobody releases in the new process.
+    requires = ("celery.worker.components:Pool",)
+
     def __init__(self, parent: Any, **options: Any) -> None:
         """Do nothing yet."""
         super().__init__(parent, **options)
