@@ -164,6 +164,10 @@ class LaunchersSettings(_Group):
 class ClaimsSettings(_Group):
     """Claims on executions, in the shared state."""
 
+    enabled: bool = Field(
+        default=True,
+        description="Whether executions are claimed where there is shared state; else no retry and no concurrency.",
+    )
     expiry: Annotated[float, Field(ge=1, allow_inf_nan=False), BeforeValidator(_refuse_bool)] = Field(
         30.0, description="Seconds after which a claim that was not renewed counts as its worker's loss."
     )

@@ -14,7 +14,7 @@ from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.result_expiry import kept_seconds
 from attune_tasks._celery.shared_state import SharedState, shared_state
 
-__all__ = ["PATIENCE_SECONDS", "Answer", "ClaimStore", "Due", "Ticket", "claim_store"]
+__all__ = ["PATIENCE_SECONDS", "Answer", "ClaimStore", "Due", "Ticket", "claim_store", "record_store"]
 
 Answer = Literal["claimed", "held", "expired", "old", "final"]
 Taken = Literal["taken", "parked", "conflict", "lost"]
@@ -153,7 +153,12 @@ class ClaimStore:
 
 
 def claim_store(app: Celery) -> ClaimStore | None:
-    """Give the claims of `app`; None where its executions share no state. Ask anew in each process and thread."""
+    """Give the claims of `app`; None where its executions have none. Ask anew in each process and thread."""
+    return record_store(app) if state_of(app).loaded.settings.claims.enabled else None
+
+
+def record_store(app: Celery) -> ClaimStore | None:
+    """Give where executions are noted and listed, claimed or not; None where they share no state."""
     state = shared_state(app)
     if state is None:
         return None
