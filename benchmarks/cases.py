@@ -25,6 +25,7 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "shell": shell_cases.plain,
     "shell-secrets": shell_cases.with_secrets,
     "celery": celery_cases.end_to_end,
+    "claims": celery_cases.claims,
     "output": output_cases.seconds,
     "output-memory": output_cases.memory,
     "ansible": ansible_case.ansible,

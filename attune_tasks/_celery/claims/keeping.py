@@ -48,6 +48,7 @@ class Keeper:
         self._wake = threading.Condition()
         self._kept: dict[str, _Kept] = {}
         self._delivered: dict[int, Celery] = {}
+        self._deliver_at = 0.0
         self._thread: threading.Thread | None = None
         self._watch: threading.Thread | None = None
 
@@ -77,11 +78,11 @@ class Keeper:
     def deliver(self, app: Celery, execution_id: int) -> None:
         """Note that an execution's result is stored and what follows is sent; Redis is told within a second."""
         with self._wake:
-            first = not self._delivered
+            if not self._delivered:
+                self._deliver_at = time.monotonic() + _DELIVERY_SECONDS
+                self._wake.notify_all()
             self._delivered[execution_id] = app
             self._start()
-            if first:
-                self._wake.notify_all()
 
     def flush(self) -> None:
         """Tell now what is delivered. Raises what the client raises."""
@@ -107,12 +108,14 @@ class Keeper:
         renewed = time.monotonic()
         while True:
             with self._wake:
-                self._wake.wait(_DELIVERY_SECONDS if self._delivered else self._pause())
+                due = self._deliver_at - time.monotonic() if self._delivered else self._pause()
+                self._wake.wait(max(0.0, min(due, self._pause())))
                 if not (self._kept or self._delivered):
                     self._thread = None  # started again when it is needed
                     return
             try:
-                if self._delivered:
+                if self._delivered and time.monotonic() >= self._deliver_at:
+                    self._deliver_at = time.monotonic() + _DELIVERY_SECONDS  # where it fails
                     self.flush()
                 if time.monotonic() - renewed >= self._pause():
                     renewed = time.monotonic()
