@@ -63,6 +63,11 @@ class EndingRequest(Request):
         """The execution that the message asks for."""
         return execution_id_of(self.id)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has its end, or nothing is to be done for it."""
+        return self._ended
+
     def may_run(self, *, uses_event_loop: bool) -> bool:
         """Say whether it runs by now, or may have begun.
 

@@ -246,6 +246,34 @@ def test_what_runs_and_waits_is_listed_with_its_worker(place: Place, client: Cel
     assert seen_executions(client) == []
 
 
+def test_what_waits_for_a_ticket_or_its_next_attempt_is_cancelled_at_once(
+    place: Place, client: Celery, workers: Any
+) -> None:
+    workers("one", "-c", "2")
+    files = [place.folder / f"file{number}" for number in range(3)]
+    first = enqueue("claims.single", {"file": str(files[0])}, app=client)
+    wait_until(lambda: starts(files[0]), "it started")
+    linked = place.folder / "linked"
+    task = client.tasks[run_action.name]
+    sent = task.apply_async(
+        ("claims.single", {"file": str(files[1])}), link_error=task.si("claims.quick", {"file": str(linked)})
+    )
+    parked = Handle(sent)
+    wait_until(lambda: record(place, parked).get("state") == "parked", "it is parked")
+    assert parked.cancel().outcome == "cancelled"
+    assert parked.result(1).status == "cancelled"
+    wait_until(lambda: starts(linked) == 1, "link_error ran")
+    retried = enqueue("claims.slow_retry", {"file": str(files[2])}, app=client)
+    wait_until(lambda: starts(files[2]), "its first attempt started")
+    wait_until(lambda: record(place, retried)["attempt"] == "2", "the second one is to follow")
+    wait_until(lambda: record(place, retried)["state"] == "claimed", "the worker has it, for later")
+    assert retried.cancel().outcome in {"cancelled", "cancelling"}  # its first attempt may be about to end
+    assert retried.result(5).status == "cancelled"
+    files[0].with_name("file0.go").touch()
+    assert first.result(SECONDS).succeeded
+    assert (starts(files[1]), starts(files[2])) == (0, 1)
+
+
 def test_without_shared_state_the_workers_tell_what_runs(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     write_claims_pack(place)

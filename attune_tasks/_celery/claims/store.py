@@ -108,13 +108,21 @@ class ClaimStore:
         pairs = [part for pair in claims.items() for part in pair]
         return {int(each) for each in self._run("renew", "", self._ttl, *pairs)}
 
-    def finish(self, execution_id: int, token: str, status: str, outcome: str) -> tuple[Verdict, Due | None]:
+    def finish(
+        self, execution_id: int, token: str, status: str, outcome: str, *, only_waiting: bool = False
+    ) -> tuple[Verdict, Due | None]:
         """Write the final state, once; give whether it counts, and what is to be published next.
 
-        `token` is empty for what was not claimed.
+        `token` is empty for what was not claimed. `only_waiting`: only of what waits for a ticket or its next attempt.
         """
-        verdict, *parked = self._run("finish", execution_id, token, status, outcome, self._kept, self._patience)
+        given = (token, status, outcome, self._kept, self._patience, int(only_waiting))
+        verdict, *parked = self._run("finish", execution_id, *given)
         return verdict.decode(), _parked(parked)
+
+    def read(self, execution_id: int, *names: str) -> list[str]:
+        """Give fields of a record, each empty where there is none."""
+        found = self.state.client.hmget(self.state.key("claim", execution_id), names)
+        return [each.decode() if each is not None else "" for each in found]
 
     def again(self, execution_id: int, token: str, attempt: int) -> tuple[str | None, Due | None]:
         """Have attempt `attempt` follow the one that `token` claimed; give its message, None: the claim is another's.
