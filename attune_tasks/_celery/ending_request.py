@@ -123,7 +123,9 @@ class EndingRequest(Request):
         Celery would kill the pool process and store RETRY, from which nothing follows.
         """
         self._shut_down = True
-        if self._have_it_cancelled("worker_shutdown"):
+        told = self._have_it_cancelled("worker_shutdown")
+        CHANNELS.send_close()  # of the pool, too, but that takes Celery some seconds
+        if told:
             return
         super().cancel(pool, signal, emit_retry=False)
         self.end("cancelled", "worker_shutdown", MESSAGES["worker_shutdown"])
