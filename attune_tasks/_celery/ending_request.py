@@ -25,6 +25,7 @@ from attune_tasks._celery.executions_here import EXECUTIONS, Reason
 from attune_tasks._celery.pool_channels import CHANNELS
 from attune_tasks.errors import ActionFailed
 from attune_tasks.ids import execution_id_of
+from attune_tasks.process import end_abandoned
 from attune_tasks.result import ExecutionResult, Status
 
 __all__ = ["EndingRequest", "end_what_is_left"]
@@ -149,6 +150,8 @@ class EndingRequest(Request):
             return super().on_failure(exc_info, send_failed_event, return_ok)
         if not lost:
             return None  # on_timeout is called next
+        if self.worker_pid:
+            end_abandoned(int(self.worker_pid), self.execution_id)
         if self._stored_state() in states.READY_STATES:
             worker_state.task_ready(self)
             return None
