@@ -35,6 +35,7 @@ def run_script(  # noqa: PLR0913 - a test names what it needs
     *,
     supervision: Supervision | None = None,
     name: str = "action",
+    execution_id: int | None = None,
     **context: Any,
 ) -> ExecutionResult:
     """Write `text` as an action's script into `folder`, run it, and give its result. Nothing is masked here."""
@@ -44,7 +45,7 @@ def run_script(  # noqa: PLR0913 - a test names what it needs
     if runtime == "executable":
         path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     filled = ExecutionContext(
-        execution_id=new_execution_id(),
+        execution_id=execution_id or new_execution_id(),
         action_ref="tests.action",
         code_path=path,
         secrets=secrets or {},

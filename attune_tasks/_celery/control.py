@@ -19,6 +19,7 @@ from attune_tasks._celery.executions_here import EXECUTIONS
 from attune_tasks._celery.launchers_seen import launchers_below
 from attune_tasks._celery.pool_channels import CHANNELS
 from attune_tasks._celery.shared_notes import notes_left
+from attune_tasks._celery.whole_log_lines import fork_between_log_lines
 from attune_tasks.ids import ID_BITS
 from attune_tasks.settings.credentials import credential_variables
 
@@ -79,6 +80,7 @@ def _scheduled() -> Any:
 
 def ready() -> None:
     """Ready a worker's main process: a channel to each pool process, and an end for what runs when it ends itself."""
+    fork_between_log_lines()  # before the channels' hooks, for these log while they hold a lock
     CHANNELS.open()
     main = os.getpid()
     atexit.register(lambda: end_what_is_left() if os.getpid() == main else None)

@@ -1,5 +1,6 @@
 """Children and pipes, with no knowledge of any language and of no secret but as bytes to hand on."""
 
+from attune_tasks.process.abandoned import end_abandoned
 from attune_tasks.process.cancellation import Cancellation
 from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, Control, fault_of
 from attune_tasks.process.launcher import CONTROL_NUMBER, Launcher
@@ -23,6 +24,7 @@ __all__ = [
     "OutputFilter",
     "Program",
     "Supervision",
+    "end_abandoned",
     "fault_of",
     "run_program",
     "user_entry",

@@ -156,6 +156,21 @@ def test_a_cold_shutdown_ends_actions_as_a_cancellation_does(site: Site, pool: s
         assert site.state(handle) == "FAILURE"
 
 
+def test_what_waits_for_another_execution_ends_with_the_last_one_and_not_with_the_pool(site: Site) -> None:
+    with site.worker(soft=20) as running:
+        handle = site.begin()
+        pool = pool_process_of(running, site.place.folder / "one")
+        below = alive_below(pool)
+        running.process.send_signal(signal.SIGQUIT)
+        wait_until(lambda: "Soft Shutdown" in running.log(), "the soft shutdown")
+        running.process.send_signal(signal.SIGQUIT)
+        wait_until(lambda: not any(map(_runs, below)), "the end of the action and of its launcher", 10)
+        assert _runs(pool), "Celery waits on, and closes the pool afterwards"
+        running.process.send_signal(signal.SIGQUIT)
+        running.process.wait(SECONDS)
+        assert kind(handle.result(timeout=2)) == ("cancelled", "worker_shutdown")
+
+
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_soft_shutdown_lets_what_ends_in_time_succeed(site: Site, pool: str) -> None:
     with site.worker(pool, soft=2) as running:
