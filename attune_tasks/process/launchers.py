@@ -31,6 +31,8 @@ class LaunchersPolicy:
     """Whether no other process of the same user may look into launchers and forked actions."""
     cgroup: bool = True
     """Whether each launcher gets a cgroup of its own, where the worker can make one."""
+    standby: bool = True
+    """Whether, in a burst, programs are started ahead of their executions, where their runtime can do that."""
     guardians: Sequence[int] = field(default_factory=tuple)
     """Pids of the processes with whose end launchers take all down, beside this one."""
 
@@ -95,7 +97,9 @@ class Launchers:
     def _new(self, spec: LauncherSpec) -> Launcher:
         policy = self._policy
         guardians = (os.getpid(), *policy.guardians)
-        return Launcher(spec, guardians, undumpable=policy.undumpable, cgroup=policy.cgroup)
+        return Launcher(
+            spec, guardians, undumpable=policy.undumpable, cgroup=policy.cgroup, standby=policy.standby
+        )
 
     def _taken(self, spec: LauncherSpec) -> Launcher | None:
         """Take the most recently used one of a spec out of those that wait."""

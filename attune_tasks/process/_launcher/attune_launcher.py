@@ -30,7 +30,6 @@ _FATAL = ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "VTALRM", "PROF"
 _SIGNALS = [getattr(_signal, "SIG" + name) for name in _FATAL if hasattr(_signal, "SIG" + name)]
 _READ = 1 << 14
 _SEES_PROCESSES = os.path.exists("/proc/self/stat")  # not on macOS
-_FOLDER_SECONDS = 1.0  # for which the next execution's private folder is kept ready
 _KILL_SECONDS = 10.0
 _CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -47,6 +46,9 @@ class Launcher:
         self.count = 0  # executions that are over
         self.folder = None
         self.child = self.status = self.group = None
+        self.waiting = False  # the child was started ahead, and its execution has not begun
+        self.ahead = None  # what is to be started ahead, with its ends, once the present execution is over
+        self.idle_seconds = None
         self.wake, wake_writer = os.pipe()
         for end in (self.wake, wake_writer):
             os.set_blocking(end, False)
@@ -64,6 +66,7 @@ class Launcher:
         self.ours += self.guardians
         self.received = []
         self.folders, self.names = hello["folders"], hello["names"]
+        self.idle_seconds = hello["idle_seconds"]
         trouble = attune_setup.preload(hello["entry"], hello["preload"], hello["library"])
         if hello["entry"]:
             sys.modules[hello["module"]].prepare(hello["locale"])
@@ -86,55 +89,117 @@ class Launcher:
         """Start one child after the other, and watch it; come back only in a forked child, with its message."""
         while True:
             message = self.next_message()
-            if self.start(message):
+            if message["do"] == "go":
+                if not self.waiting:
+                    self.say("absent", "-")
+                    continue
+                self.waiting = False
+            elif self.start(message, self.ends_of(message)):
                 return message
             if self.child is not None:
                 self.watch()
             self.remove_folder()
             self.count += 1
-            try:  # noqa: SIM105 - contextlib is not loaded here
-                self.make_folder()
-            except OSError:
-                pass  # tried again when it is needed, and told then
+            self.make_ready()
 
     def next_message(self):
         """Wait for the next thing to do while nothing runs. A late `kill` finds nothing any more."""
         while True:
             message = self.taken()
             if message is None:
-                if not self.turn(_FOLDER_SECONDS):
+                if not self.turn(self.idle_seconds) and self.discard():
                     self.remove_folder()  # an idle worker has nothing in the temporary folder
                     self.turn()
-            elif message["do"] in {"hello", "run"}:
+            elif message["do"] == "standby":  # the execution has ended before we read it
+                self.ahead = message, self.ends_of(message)
+                self.make_ready()
+            elif message["do"] in {"hello", "go"}:
+                return message
+            elif message["do"] == "run":
+                if self.waiting:
+                    self.end_waiting()
+                    self.remove_folder()
                 return message
 
-    def start(self, message):
-        """Start a child; give True in it where it was forked."""
-        ends = dict(zip(message["ends"], self.received))  # noqa: B905 - Python 3.9 knows no strict=
-        self.received = []
+    def make_ready(self):
+        """Make the next execution's private folder, and start there what is to be started ahead."""
+        ahead, self.ahead = self.ahead, None
         try:
             self.make_folder()
-            os.chdir(message["folder"] or self.folder)  # posix_spawn has no such thing
+            if ahead is not None:
+                self.spawn(*ahead)
+                self.waiting = True
+        except OSError:
+            pass  # tried again when it is needed, and told then
+        finally:
+            if ahead is not None:
+                self.clean_up(ahead[1])
+
+    def discard(self):
+        """End what was started ahead and nobody needed; give False where it is needed after all.
+
+        The worker says `go` before it gives the waiting program anything to do. So one that is stopped, and of which
+        the worker has said nothing by then, has not begun, and can be ended.
+        """
+        if not self.waiting:
+            return True
+        if self.status is None:
+            os.kill(self.child, _signal.SIGSTOP)
+            self.turn(0)
+            if self.buffer:
+                os.kill(self.child, _signal.SIGCONT)
+                return False
+        self.end_waiting()
+        return True
+
+    def end_waiting(self):
+        """End what was started ahead."""
+        self.waiting = False
+        self.kill_all()
+        self.child = None
+
+    def ends_of(self, message):
+        """Take the descriptors that came with a message, by name."""
+        ends = dict(zip(message["ends"], self.received))  # noqa: B905 - Python 3.9 knows no strict=
+        del self.received[: len(ends)]
+        return ends
+
+    def clean_up(self, ends):
+        """Close what is the child's, and leave its folder."""
+        os.chdir("/")
+        for end in ends.values():
+            os.close(end)
+
+    def spawn(self, message, ends):
+        """Start a program by vfork and exec."""
+        os.chdir(message["folder"] or self.folder)  # posix_spawn has no such thing
+        self.status = None
+        self.child = _spawn(message, ends)
+
+    def start(self, message, ends):
+        """Start a child; give True in it where it was forked."""
+        self.status = None
+        try:
+            self.make_folder()
             if message["argv"] is None or message["limits"]:
                 # A program is executed at once: it has no use for the locks of threads that a fork leaves behind.
                 problem = message["argv"] is None and self.threads_possible and attune_setup.thread_problem()
                 if problem:
                     self.say("failed", "0", problem)
                     return False
+                os.chdir(message["folder"] or self.folder)
                 self.child = os.fork()
                 if not self.child:
                     self.become(message, ends)
                     return True
             else:
-                self.child = _spawn(message, ends)
+                self.spawn(message, ends)
         except OSError as error:
             self.child = None
             self.say("failed", str(error.errno), "-")
         finally:
             if self.child != 0:
-                os.chdir("/")
-                for end in ends.values():
-                    os.close(end)
+                self.clean_up(ends)
         return False
 
     def become(self, message, ends):
@@ -165,7 +230,6 @@ class Launcher:
 
     def watch(self):
         """Watch the child and all that it leaves below us, until nothing is there."""
-        self.status = None
         self.group = self.child  # it leads one
         while True:
             empty = self.reap()
@@ -180,6 +244,8 @@ class Launcher:
             message = self.taken()  # several may have come at once
             if message is None:
                 self.turn()
+            elif message["do"] == "standby":
+                self.ahead = message, self.ends_of(message)
             elif message["do"] == "terminate":
                 self.terminate()
             elif message["do"] == "kill":
@@ -240,7 +306,7 @@ class Launcher:
         for end, _ in ready:
             if end == self.wake:
                 _drain(end)
-                if self.child is None:
+                if self.child is None or self.waiting:
                     self.reap()
             elif end == self.socket.fileno():
                 self.receive()
