@@ -14,7 +14,15 @@ from typing import Final
 from attune_tasks.errors import InvalidSecretError
 from attune_tasks.secret_values import SecretBytes
 
-__all__ = ["BLOCK", "NAME_PATTERN", "WIRE_VERSION", "check_secret_name", "check_secret_value", "encode_secrets", "encode_variables"]
+__all__ = [
+    "BLOCK",
+    "NAME_PATTERN",
+    "WIRE_VERSION",
+    "check_secret_name",
+    "check_secret_value",
+    "encode_secrets",
+    "encode_variables",
+]
 
 WIRE_VERSION: Final = "1"
 BLOCK: Final = 512

@@ -133,9 +133,8 @@ class Launcher:
     def stand_by(self, program: Program, pipes: Pipes) -> None:
         """Have a program started ahead, once the present execution is over. Raises StartError."""
         self._standby_since = now_ticks()
-        assert program.ahead is not None
-        env = {"TMPDIR": self._folder(self.executions + 1), **program.ahead.env}
-        self._start("standby", program, pipes, env)
+        ahead = program.ahead.env if program.ahead else {}
+        self._start("standby", program, pipes, {"TMPDIR": self._folder(self.executions + 1), **ahead})
 
     def _start(self, what: str, program: Program, pipes: Pipes, env: Mapping[str, str]) -> None:
         message = {

@@ -97,9 +97,7 @@ class Launchers:
     def _new(self, spec: LauncherSpec) -> Launcher:
         policy = self._policy
         guardians = (os.getpid(), *policy.guardians)
-        return Launcher(
-            spec, guardians, undumpable=policy.undumpable, cgroup=policy.cgroup, standby=policy.standby
-        )
+        return Launcher(spec, guardians, undumpable=policy.undumpable, cgroup=policy.cgroup, standby=policy.standby)
 
     def _taken(self, spec: LauncherSpec) -> Launcher | None:
         """Take the most recently used one of a spec out of those that wait."""

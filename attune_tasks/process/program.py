@@ -24,7 +24,7 @@ class Ahead:
     env: Mapping[str, str] = field(repr=False)
     """Its environment, without what each execution has of its own; TMPDIR is added to it."""
     line: bytes = field(repr=False)
-    """What comes before all else on its standard input, and tells it the rest of the environment."""
+    """What comes before all else on its standard input, and tells it the rest of its environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,10 @@ class Program:
     """None: it is started when its execution begins, and not before."""
 
     def same_ahead(self) -> Any:
-        """Give what one that was started ahead must have in common with this one; None: nothing can be."""
+        """Give what one that was started ahead must have in common with this one; None: it can't be started ahead."""
         if self.ahead is None or self.argv is None or self.wrapper_input is not None or self.working_dir or self.limits:
             return None
-        return list(self.argv), dict(self.ahead.env), self.control_number
+        return self.argv, self.ahead.env, self.control_number
 
     def numbers(self) -> dict[str, int]:
         """Give the descriptors in the child, by name, of what is none of the three standard ones."""

@@ -38,7 +38,7 @@ class Standby:
         self._pipes: Pipes | None = None
 
     def begin(self, program: Program) -> Pipes | None:
-        """Note that an execution begins; give the pipes to the program that waits for just this, None: there is none."""
+        """Note that an execution begins; give the pipes to the program that waits for just this, if there is one."""
         same = program.same_ahead() if self._enabled else None
         again = same is not None and same == self._last
         self._last = same
@@ -57,16 +57,15 @@ class Standby:
         if not self._wanted:
             return
         self._wanted = False
-        with suppress(OSError):  # no more descriptors: the next execution has to look for itself
-            pipes = Pipes(program)
+        with suppress(OSError):  # no more descriptors: it does without
+            self._pipes = pipes = Pipes(program)
+            _WAITING.add(self)
             try:
                 tell(program, pipes)
-            except StartError:  # it is gone, which reading tells
-                pipes.close_all()
-                return
-            pipes.handed_over()
-            self._pipes = pipes
-            _WAITING.add(self)
+            except StartError:  # the launcher is gone, which reading tells
+                self.close()
+            finally:
+                pipes.handed_over()
 
     def ended(self) -> None:
         """Note that an execution is over."""

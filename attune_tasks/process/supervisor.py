@@ -107,6 +107,8 @@ class _Run:
         waiting = launcher.standby.begin(program)
         self._standing_by = waiting is not None
         """Whether the program was started ahead, as far as we know."""
+        if waiting is not None and program.ahead is not None:
+            self._unsent["stdin"] = memoryview(program.ahead.line + program.stdin)
         self._pipes = waiting or Pipes(program)
 
     def outcome(self) -> Outcome:
@@ -163,9 +165,7 @@ class _Run:
             self._send(name)  # a short line fits into the pipe, and needs no turn of the loop
 
     def _go(self) -> None:
-        """Have the program that waits go on. The launcher is told first: see what it does when it is tired of waiting."""
-        assert self._program.ahead is not None
-        self._unsent["stdin"] = memoryview(self._program.ahead.line + self._program.stdin)
+        """Have the program that waits go on; the launcher is told before it is, see `discard` there."""
         try:
             self._launcher.run_standby()
         except StartError:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +16,6 @@ from attune_tasks.ids import new_execution_id
 from attune_tasks.process import (
     CONTROL_NUMBER,
     MAX_DEPTH,
-    Ahead,
     Launcher,
     Launchers,
     LauncherSpec,
@@ -29,10 +26,10 @@ from attune_tasks.process import (
     run_program,
 )
 from attune_tasks.result import ExecutionResult, Status
+from attune_tasks.runtimes.ahead import ahead_of
 from attune_tasks.runtimes.environment import child_environment, worker_locale
 from attune_tasks.runtimes.parameters import format_parameters
-from attune_tasks.wire import encode_secrets, encode_variables
-from attune_tasks.wire_names import parameter_variable
+from attune_tasks.wire import encode_secrets
 
 __all__ = ["CHILD", "Runtime", "run"]
 
@@ -42,10 +39,6 @@ _LOST: Final = (
     "the launcher that had started the action was ended, by the action itself or from outside; so was all below it"
 )
 _ENTRY: Final = str(CHILD / "attune_child.py")
-_AT_THE_START: Final = re.compile(r"BASH|SHELLOPTS$|ENV$|LD_")
-"""Variables by which something of the pack's is run or shown at a program's very start: not before its execution."""
-_MAX_LINE: Final = 1 << 14
-"""Bytes of parameters: a longer line takes bash more time than its start does."""
 _FAULTS: Final = {
     "result_too_large": "the result is larger than 1 MiB: print it or store it",
     "result_too_deep": f"the result is nested more than {MAX_DEPTH} levels deep",
@@ -86,7 +79,8 @@ def run(  # noqa: PLR0913 - the optional ones are named
     `shell` sets ``SHELL`` and ``LC_ALL=C``, with ``ATTUNE_LC_ALL`` to set back; `control_number` is the descriptor
     ``ATTUNE_CONTROL_FD``. With `interpreter`, the Python of the action, the child is a fork of a launcher of that
     interpreter wherever one can be had. With `ahead`, the program can be started ahead of its execution
-    (docs/wire-protocol.md says what it must then do). Output is masked only where `supervision` brings a filter: the executor's does.
+    (docs/wire-protocol.md says what it does then). Output is masked only where `supervision` brings a filter: the
+    executor's does.
     """
     stdin = secrets_line or encode_secrets(context.secrets)
     by_stdin = context.parameter_delivery == "stdin"
@@ -114,25 +108,11 @@ def run(  # noqa: PLR0913 - the optional ones are named
             control_number=control_number,
             limits=confinement.limits.by_resource(),
             dumpable=confinement.dumpable,
-            ahead=_ahead(context, env, in_env, launcher.folder) if ahead else None,
+            ahead=ahead_of(context, env, in_env, launcher.folder) if ahead else None,
         )
         name = f"execution {context.execution_id} of {context.action_ref}"
         outcome = run_program(launcher, program, supervision, context.timeout, name)
     return _result(context, outcome)
-
-
-def _ahead(context: ExecutionContext, env: Mapping[str, str], parameters: Mapping[str, Any], folder: str) -> Ahead | None:
-    """Give how a program with the environment `env` can be started ahead; None where it had better not be."""
-    if context.confinement.single_use or any(map(_AT_THE_START.match, context.env)):
-        return None
-    own = {name: env[name] for name in ("ATTUNE_EXEC_ID", *map(parameter_variable, parameters))}
-    line = encode_variables({name: os.fsencode(value) for name, value in own.items()})
-    if len(line) > _MAX_LINE:
-        return None
-    kept = {name: value for name, value in env.items() if name not in own}
-    if kept["TMPDIR"] == folder:
-        del kept["TMPDIR"]
-    return Ahead({**kept, "ATTUNE_STANDBY": "1"}, line)
 
 
 @contextmanager

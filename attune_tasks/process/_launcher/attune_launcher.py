@@ -19,25 +19,24 @@ import _socket
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, _HERE)
+import attune_children
 import attune_folder
 import attune_setup
 import attune_tree
 
 del sys.path[0]
 
-_NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
 _FATAL = ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "VTALRM", "PROF", "XCPU", "IO", "SYS")
 _SIGNALS = [getattr(_signal, "SIG" + name) for name in _FATAL if hasattr(_signal, "SIG" + name)]
 _READ = 1 << 14
-_SEES_PROCESSES = os.path.exists("/proc/self/stat")  # not on macOS
-_KILL_SECONDS = 10.0
 _CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
 
-class Launcher:
+class Launcher(attune_children.Children):
     """One launcher's state."""
 
     def __init__(self, descriptor):
+        super().__init__()
         self.socket = _socket.socket(fileno=descriptor)
         self.buffer = b""
         self.received = []
@@ -45,8 +44,6 @@ class Launcher:
         self.folders = self.names = None
         self.count = 0  # executions that are over
         self.folder = None
-        self.child = self.status = self.group = None
-        self.waiting = False  # the child was started ahead, and its execution has not begun
         self.ahead = None  # what is to be started ahead, with its ends, once the present execution is over
         self.idle_seconds = None
         self.wake, wake_writer = os.pipe()
@@ -127,13 +124,19 @@ class Launcher:
         try:
             self.make_folder()
             if ahead is not None:
-                self.spawn(*ahead)
+                self.spawn(*ahead, self.folder)
                 self.waiting = True
         except OSError:
             pass  # tried again when it is needed, and told then
         finally:
             if ahead is not None:
                 self.clean_up(ahead[1])
+
+    def forget_ahead(self):
+        """Start nothing ahead after this execution; the worker notices by the closed ends."""
+        if self.ahead is not None:
+            self.clean_up(self.ahead[1])
+            self.ahead = None
 
     def discard(self):
         """End what was started ahead and nobody needed; give False where it is needed after all.
@@ -152,12 +155,6 @@ class Launcher:
         self.end_waiting()
         return True
 
-    def end_waiting(self):
-        """End what was started ahead."""
-        self.waiting = False
-        self.kill_all()
-        self.child = None
-
     def ends_of(self, message):
         """Take the descriptors that came with a message, by name."""
         ends = dict(zip(message["ends"], self.received))  # noqa: B905 - Python 3.9 knows no strict=
@@ -169,12 +166,6 @@ class Launcher:
         os.chdir("/")
         for end in ends.values():
             os.close(end)
-
-    def spawn(self, message, ends):
-        """Start a program by vfork and exec."""
-        os.chdir(message["folder"] or self.folder)  # posix_spawn has no such thing
-        self.status = None
-        self.child = _spawn(message, ends)
 
     def start(self, message, ends):
         """Start a child; give True in it where it was forked."""
@@ -193,7 +184,7 @@ class Launcher:
                     self.become(message, ends)
                     return True
             else:
-                self.spawn(message, ends)
+                self.spawn(message, ends, message["folder"] or self.folder)
         except OSError as error:
             self.child = None
             self.say("failed", str(error.errno), "-")
@@ -209,8 +200,8 @@ class Launcher:
         self.socket.detach()
         try:
             os.setsid()
-            for end, number in _placed(message, ends):
-                os.dup2(end, number, inheritable=number in _NUMBERS.values() or message["argv"] is not None)
+            for end, number in attune_children.placed(message, ends):
+                os.dup2(end, number, inheritable=number < 3 or message["argv"] is not None)  # noqa: PLR2004 - stdin, …
             for end in (*self.ours, *ends.values(), 3):
                 if end not in message["numbers"].values():
                     os.close(end)
@@ -246,11 +237,12 @@ class Launcher:
                 self.turn()
             elif message["do"] == "standby":
                 self.ahead = message, self.ends_of(message)
-            elif message["do"] == "terminate":
+            elif message["do"] in {"terminate", "kill"}:
+                self.forget_ahead()  # only what ended by itself, and left nothing, has a next one at once
+                if message["do"] == "kill":
+                    self.kill()
+                    return
                 self.terminate()
-            elif message["do"] == "kill":
-                self.kill()
-                return
 
     def kill(self):
         """Kill all that is below us, and say how it ended."""
@@ -259,46 +251,6 @@ class Launcher:
             self.say("exited", str(self.status), "left")
         self.child = None
         self.say("gone", ",".join("%d:%d" % (pid, attune_tree.owner_of(pid)) for pid in left) or "-")
-
-    def terminate(self):
-        """Ask all that is below us to end."""
-        if _SEES_PROCESSES:
-            attune_tree.terminate(attune_tree.children_of(os.getpid()))
-        else:
-            self.signal_group(_signal.SIGTERM)
-            self.signal_group(_signal.SIGCONT)
-
-    def kill_all(self):
-        """Kill all that is below us; give the pids that can't be."""
-        if not _SEES_PROCESSES:
-            self.signal_group(_signal.SIGKILL)
-        return attune_tree.kill(self.direct_children, self.reap, _KILL_SECONDS)
-
-    def direct_children(self):
-        """Give the pids right below us; where there is no /proc, the child's alone."""
-        if _SEES_PROCESSES:
-            return attune_tree.children_of(os.getpid())
-        return [self.child] if self.child is not None and self.status is None else []
-
-    def signal_group(self, number):
-        """Signal the child's process group, where nothing tells what else is below us."""
-        if self.group is not None:
-            try:  # noqa: SIM105 - contextlib is not loaded here
-                os.killpg(self.group, number)
-            except OSError:
-                pass  # nobody is left in it
-
-    def reap(self):
-        """Take the exit codes of what has ended; give whether nothing is left."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return True
-            if not pid:
-                return False
-            if pid == self.child:
-                self.status = status
 
     def turn(self, seconds=None):
         """Wait until there is something to do, and do it; give whether there was. With the worker's end, all ends."""
@@ -362,23 +314,6 @@ class Launcher:
         self.kill_all()
         self.remove_folder()
         os._exit(0)
-
-
-def _spawn(message, ends):
-    """Start a program by vfork and exec, in this folder."""
-    return os.posix_spawn(
-        message["argv"][0],
-        message["argv"],
-        message["env"],
-        file_actions=[(os.POSIX_SPAWN_DUP2, end, number) for end, number in _placed(message, ends)],
-        setsid=True,
-        setsigmask=[],
-        setsigdef=[_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGCHLD, _signal.SIGINT],
-    )
-
-
-def _placed(message, ends):
-    return [(end, _NUMBERS.get(name, message["numbers"].get(name))) for name, end in ends.items()]
 
 
 def _do_nothing(number, frame):
