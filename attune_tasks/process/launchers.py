@@ -66,6 +66,8 @@ class Launchers:
             self._in_use += 1
             self._slots = max(self._slots, self._in_use)
             launcher = None if single_use else self._taken(spec)
+            for idle in self._idle:
+                idle.standby.close_in_time()
         keep = False
         try:
             if launcher is None:

@@ -71,6 +71,11 @@ class Standby:
         """Note that an execution is over."""
         self._ended = time.monotonic()
 
+    def close_in_time(self) -> None:
+        """Close the pipes to what waits no longer."""
+        if self._pipes is not None and time.monotonic() - self._ended > STANDBY_SECONDS:
+            self.close()
+
     def close(self) -> None:
         """Close the pipes: what waits at their other ends then ends."""
         pipes, self._pipes = self._pipes, None

@@ -357,6 +357,23 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     assert opened() == before
 
 
+def test_the_pipes_of_one_launcher_are_closed_a_second_later_by_the_use_of_another(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other: dict[str, Any] = {"action_ref": "others.action"}
+    place.run(**other)
+    pid = place.waits()
+    standby = place.launcher.standby
+    wait_until(lambda: not alive(pid), "its end")
+    place.run(**other)
+    assert standby._pipes is None
+    monkeypatch.setattr("attune_tasks.process.standby.STANDBY_SECONDS", 30)
+    place.waits()
+    standby = place.launcher.standby
+    place.run(**other)
+    assert standby._pipes is not None, "not before"
+
+
 def test_a_forked_copy_of_the_worker_holds_no_standard_input_open(place: Place) -> None:
     place.waits("cat; echo end\n")
     reader, writer = os.pipe()
@@ -396,8 +413,8 @@ declare -p | grep -vE ' (BASHPID|SECONDS|BASH_ARGV0|EPOCH[A-Z]*|RANDOM|SRANDOM|P
 declare -F; set -o; shopt; trap; umask; ulimit -a; jobs; hash 2>&1; alias; enable
 [[ $PWD == "$TMPDIR" && $(pwd -P) == "$PWD" ]]; echo $?
 echo "$0|$#|$*|$-|$SHLVL|${BASH_SOURCE[*]}|$LINENO|$SECONDS|${FUNCNAME[*]}|$!|$?"
-ls -A; ls -l /proc/$$/fd | sed 's/.*\([0-9]* -> [a-z/]*\).*/\1/'; tr '\0' ' ' </proc/$$/cmdline
-sed -n 's/^\(Sig\|Umask\|NoNew\|Cap\|Name\|Seccomp\)/&/p' /proc/$$/status
+ls -A; open=(/proc/$$/fd/*); echo "${open[@]##*/}"; mapfile -d '' words </proc/$$/cmdline; echo "${words[@]}"
+mapfile -t status </proc/$$/status; printf '%s\n' "${status[@]}" | grep -E '^(Sig[BIC]|Umask|NoNew|Cap|Name|Seccomp)'
 env | grep -v '^\(TMPDIR\|PWD\|ATTUNE_EXEC_ID\|_\)=' | sort
 cat
 """
