@@ -79,6 +79,7 @@ class ActionExecutor:
                 kept.renew_after,
                 undumpable=kept.undumpable,
                 cgroup=kept.cgroup,
+                standby=kept.standby,
                 guardians=tuple(guardians),
             )
         )

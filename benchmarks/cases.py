@@ -24,6 +24,7 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "exec": python_cases.fresh,
     "shell": shell_cases.plain,
     "shell-secrets": shell_cases.with_secrets,
+    "shell-paced": shell_cases.paced,
     "celery": celery_cases.end_to_end,
     "claims": celery_cases.claims,
     "output": output_cases.seconds,

@@ -104,17 +104,24 @@ class _Run:
         self._unsent = {"stdin": memoryview(program.stdin), "wrapper_input": memoryview(program.wrapper_input or b"")}
         self._names: dict[int, str] = {}
         self._poll = select.poll()
-        self._pipes = Pipes(program)
+        waiting = launcher.standby.begin(program)
+        self._standing_by = waiting is not None
+        """Whether the program was started ahead, as far as we know."""
+        if waiting is not None and program.ahead is not None:
+            self._unsent["stdin"] = memoryview(program.ahead.line + program.stdin)
+        self._pipes = waiting or Pipes(program)
 
     def outcome(self) -> Outcome:
         """Supervise to the end."""
-        self._launcher.begin()
+        self._launcher.begin(standing_by=self._standing_by)
         try:
             self._register(self._launcher.fileno(), "launcher", select.POLLIN)
-            self._start()
-            for name in ("wrapper_input", "stdin"):
-                self._send(name)  # a short line fits into the pipe, and needs no turn of the loop
+            if self._standing_by:
+                self._go()
+            else:
+                self._start()
             self._watch()
+            self._launcher.standby.prepare(self._program, self._launcher.stand_by)
             self._until_exit()
             self._until_drained()
         finally:
@@ -146,31 +153,50 @@ class _Run:
         )
 
     def _start(self) -> None:
-        program = self._program
+        """Have the program started."""
         try:
-            self._launcher.run(
-                argv=program.argv,
-                env=program.whole_env(),
-                folder=program.working_dir,
-                ends=self._pipes.theirs,
-                numbers=program.numbers(),
-                limits=program.limits,
-                dumpable=program.dumpable,
-            )
+            self._launcher.run(self._program, self._pipes)
         except StartError:
             self._lost()
             raise
         finally:
             self._pipes.handed_over()
+        for name in ("wrapper_input", "stdin"):
+            self._send(name)  # a short line fits into the pipe, and needs no turn of the loop
+
+    def _go(self) -> None:
+        """Have the program that waits go on; the launcher is told before it is, see `discard` there."""
+        try:
+            self._launcher.run_standby()
+        except StartError:
+            self._lost()
+            raise
+        self._send("stdin")
+
+    def _start_after_all(self) -> None:
+        """Have the program started, for the launcher says that none waited: nothing has begun."""
+        self._standing_by = False
+        if self._ending.begun:
+            self._lost()
+            return
+        for name in list(self._pipes.ends):
+            self._forget(name)
+        self._unsent["stdin"] = memoryview(self._program.stdin)
+        self._pipes = Pipes(self._program)
+        self._start()
+        self._register_pipes()
 
     def _watch(self) -> None:
         """Make ready for what the child writes, while it starts: the filter takes a moment to be made."""
         keep, output_filter = self._supervision.keep_bytes, self._supervision.output_filter
         self._streams = {name: TailBuffer(keep, output_filter) for name in ("stdout", "stderr")}
-        for name, descriptor in self._pipes.ends.items():
-            self._register(descriptor, name, select.POLLIN if name in _OUTPUTS else select.POLLOUT)
+        self._register_pipes()
         if self._supervision.cancellation is not None:
             self._register(self._supervision.cancellation.fileno(), "cancel", select.POLLIN)
+
+    def _register_pipes(self) -> None:
+        for name, descriptor in self._pipes.ends.items():
+            self._register(descriptor, name, select.POLLIN if name in _OUTPUTS else select.POLLOUT)
 
     def _register(self, descriptor: int, name: str, events: int) -> None:
         self._names[descriptor] = name
@@ -264,6 +290,8 @@ class _Run:
                 if self._left_behind:
                     self._left_behind = self._launcher.clear(self._left_behind)
                     return
+            elif said.word == "absent" and self._standing_by and not self._exited:
+                self._start_after_all()
             elif said.word == "failed" and not self._exited:
                 self._exited = self._over = True
                 self._problem = self._start_problem(said)

@@ -159,6 +159,9 @@ class LaunchersSettings(_Group):
     cgroup: bool = Field(
         default=True, description="Whether each launcher gets a cgroup, where the worker can make one below its own."
     )
+    standby: bool = Field(
+        default=True, description="Whether, in a burst, the bash of the next shell action is started ahead of it."
+    )
 
 
 class ClaimsSettings(_Group):

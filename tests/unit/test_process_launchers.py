@@ -261,7 +261,7 @@ def test_it_holds_no_secret_after_many_executions(tmp_path: Path, runtime: str) 
         result = run_script(runtime, tmp_path, text, {"key": value}, supervision=Supervision(launchers=launchers))
         assert (result.status, result.result) == ("succeeded", 48), result
     (launcher,) = launchers._idle
-    assert launcher.executions == 20
+    assert launcher.executions >= 20
     assert mentions(launcher.pid, "attune_launcher") > 0, "the look sees its memory"
     assert mentions(launcher.pid, value) == 0
     assert mentions(launcher.pid, value[:16]) == 0

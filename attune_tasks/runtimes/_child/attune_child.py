@@ -80,7 +80,7 @@ def forked(env, dumpable):
         import ctypes
 
         ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE
-    for name in ("attune_launcher", "attune_folder", "attune_setup", "attune_tree"):
+    for name in ("attune_launcher", "attune_children", "attune_folder", "attune_setup", "attune_tree"):
         sys.modules.pop(name, None)
     _end(_outcome())
 
