@@ -1,10 +1,11 @@
 """Children and pipes, with no knowledge of any language and of no secret but as bytes to hand on."""
 
 from attune_tasks.process.cancellation import Cancellation
-from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, Control, fault_of
+from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, Control, Progress, fault_of
 from attune_tasks.process.launcher import CONTROL_NUMBER, Launcher
 from attune_tasks.process.launcher_start import LauncherSpec, user_entry
 from attune_tasks.process.launchers import Launchers, LaunchersPolicy
+from attune_tasks.process.live import Batch, LiveSink, Piece
 from attune_tasks.process.output import OutputFilter
 from attune_tasks.process.program import Program
 from attune_tasks.process.supervisor import Outcome, Supervision, run_program
@@ -13,15 +14,19 @@ __all__ = [
     "CONTROL_NUMBER",
     "MAX_DEPTH",
     "MAX_ERROR_CHARACTERS",
+    "Batch",
     "Cancellation",
     "Control",
     "Launcher",
     "LauncherSpec",
     "Launchers",
     "LaunchersPolicy",
+    "LiveSink",
     "Outcome",
     "OutputFilter",
+    "Piece",
     "Program",
+    "Progress",
     "Supervision",
     "fault_of",
     "run_program",
