@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from celery import Celery, states
 
 from attune_tasks._celery import capturing
-from attune_tasks._celery.shared_state import shared_state
+from attune_tasks._celery.shared_state import kept_seconds, shared_state
 from attune_tasks.errors import ExecutionExistsError
 from attune_tasks.ids import execution_id_of
 
@@ -36,7 +36,7 @@ def note_id(app: Celery, task_id: str, action_ref: str, *, given: bool, delay: f
     state = shared_state(app)
     key = state.key("execution", execution_id_of(task_id)) if state else ""
     if state:
-        seconds = min(_LONGEST_SECONDS, int(_kept_seconds(app) + max(0.0, delay)) + 1)
+        seconds = min(_LONGEST_SECONDS, int((kept_seconds(app) or _WITHOUT_EXPIRY_SECONDS) + max(0.0, delay)) + 1)
         if not state.client.set(key, "1", nx=True, ex=seconds):
             _refuse(task_id)
     try:
@@ -47,12 +47,6 @@ def note_id(app: Celery, task_id: str, action_ref: str, *, given: bool, delay: f
         if state:
             state.client.delete(key)
         raise
-
-
-def _kept_seconds(app: Celery) -> float:
-    expires: Any = app.conf.result_expires
-    seconds = expires.total_seconds() if hasattr(expires, "total_seconds") else expires
-    return float(seconds or _WITHOUT_EXPIRY_SECONDS)
 
 
 def _backend_knows(app: Celery, task_id: str) -> bool:

@@ -11,7 +11,7 @@ from celery import Task
 from attune_tasks._celery.bounding import bounded
 from attune_tasks._celery.callers import read_caller
 from attune_tasks._celery.calls import MAXIMUM_REF, Call
-from attune_tasks._celery.per_app import AppState, state_of
+from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.publishing import refusal_of
 from attune_tasks.context import ExecutionRequest
 from attune_tasks.errors import ActionFailed, AttuneTasksError, MessageRefusedError
@@ -39,19 +39,21 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     level, what = (logging.INFO, "starts") if refusal is None else (logging.WARNING, "is refused")
     named = (caller.label, _line(caller.name))
     logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
-    result = _execute(state, call, execution_id, refusal)
+    result = _execute(task, call, execution_id, refusal)
     data = bounded(result.to_dict(), state.loaded.settings.result)
     if not result.succeeded:
         raise ActionFailed(data)
     return data
 
 
-def _execute(state: AppState, call: Call, execution_id: int, refusal: MessageRefusedError | None) -> ExecutionResult:
+def _execute(
+    task: Task[Any, Any], call: Call, execution_id: int, refusal: MessageRefusedError | None
+) -> ExecutionResult:
     try:
         if refusal is not None:
             raise refusal
         call.check()
-        executor = state.executor
+        executor = state_of(task.app).executor
     except AttuneTasksError as error:
         return ExecutionResult(
             execution_id=execution_id,
@@ -60,11 +62,10 @@ def _execute(state: AppState, call: Call, execution_id: int, refusal: MessageRef
             error={"type": error.code, "message": str(error)},
             finished_at=datetime.now(UTC),
         )
-    from attune_tasks._celery.cancellable import execute_cancellable  # a worker's: clients load this module, too
+    from attune_tasks._celery.live_output import execute_live  # a worker's: clients load this module, too
 
-    return execute_cancellable(
-        executor, ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
-    )
+    request = ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
+    return execute_live(task, executor, request)
 
 
 def _line(text: object) -> str:
