@@ -76,7 +76,11 @@ class LiveView:
             self._bar_stands = False
 
     def _draw(self) -> None:
-        if self._progress is None or not self._is_terminal or any(self._line_is_open[name] for name in self._on_terminal):
+        if (
+            self._progress is None
+            or not self._is_terminal
+            or any(self._line_is_open[name] for name in self._on_terminal)
+        ):
             return
         percent, message = self._progress
         line = f"{_bar(percent)} {percent:3.0f}%  {message}"[: shutil.get_terminal_size().columns - 1]

@@ -335,25 +335,8 @@ try:
     from _json import encode_basestring as _quoted  # shorter than in ASCII
 except ImportError:
     _quoted = _dumps
-
-
-class _Lock:
-    """Keeps a thread's progress out of the midst of a result. A process that was forked meanwhile has its own."""
-
-    def __init__(self):
-        self._pid = os.getpid()
-        self._lock = _thread.RLock()
-
-    def __enter__(self):
-        if os.getpid() != self._pid:
-            self.__init__()
-        self._lock.acquire()
-
-    def __exit__(self, *_):
-        self._lock.release()
-
-
-_writing = _Lock()
+_writing = _thread.RLock()  # keeps a thread's progress out of the midst of a result
+os.register_at_fork(after_in_child=_writing._at_fork_reinit)  # type: ignore[attr-defined]  # noqa: SLF001 - as threading does
 
 
 def _say_result(control, value):
