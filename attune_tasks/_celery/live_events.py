@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from attune_tasks.process import Batch
+if TYPE_CHECKING:
+    from attune_tasks.process import Batch  # a worker's: a client, which reads events, runs anywhere
 
 __all__ = [
     "FIELD",
@@ -21,6 +22,7 @@ __all__ = [
     "OutputEvent",
     "ProgressEvent",
     "events_of_batch",
+    "lines_of",
     "read_events",
     "write_events",
 ]

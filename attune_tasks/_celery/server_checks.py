@@ -86,9 +86,13 @@ def describe_shared_state(app: Celery) -> str:
     """Say where shared state is. Raises SettingsError for a Redis that may lose it."""
     state = shared_state(app)
     if state is None:
-        return "none, for the result backend is no Redis: an execution_id that waits can be given again (see state_url)"
+        return (
+            "none, for the result backend is no Redis: an execution_id that waits can be given again,"
+            " and output can't be followed (see state_url)"
+        )
     check_memory_policy(state.client)
-    return f"Redis, keys {state.key('…')}"
+    live = "" if state_of(app).loaded.settings.live.enabled else "; output can't be followed, for live.enabled is false"
+    return f"Redis, keys {state.key('…')}{live}"
 
 
 def describe_signing(app: Celery) -> str:
