@@ -225,6 +225,27 @@ def test_an_impatient_client_of_a_sentinel_asks_the_same_sentinel() -> None:
         made.ping()
 
 
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("decode", [False, True])
+def test_a_stream_is_read_whichever_protocol_the_client_speaks(
+    app: Celery, state: SharedState, protocol: int, *, decode: bool
+) -> None:
+    handle = Handle.from_task_id(task_id_of(new_execution_id()), app)
+    for number in range(120):  # more than are read at once
+        live = output_of(app, state, handle.execution_id)
+        live.finish(Batch((Piece("stdout", f"{number}\n"),)))
+        live.close("failed")
+    options = {**state.client.connection_pool.connection_kwargs, "protocol": protocol, "decode_responses": decode}
+    address = {name: options[name] for name in ("host", "port", "db", "protocol", "decode_responses")}
+    backend: Any = app.backend
+    backend.__dict__["client"] = redis.Redis(**address)
+    try:
+        lines = [event.to_dict()["text"] for event in handle.follow(wait=False)]
+    finally:
+        backend.client.close()
+    assert lines == [f"{number}\n" for number in range(120)]
+
+
 def test_a_captured_call_is_followed_to_its_made_up_end_without_a_server(app: Celery) -> None:
     with captured(), fake_result("work.add", 3):
         assert [event.to_dict() for event in enqueue("work.add", {"a": 1}, app=app).follow()] == [
