@@ -14,6 +14,7 @@ from attune_tasks._celery.executions_here import EXECUTIONS, ExecutionCancellati
 if TYPE_CHECKING:
     from attune_tasks.context import ExecutionRequest
     from attune_tasks.executor import ActionExecutor
+    from attune_tasks.process import LiveSink
     from attune_tasks.result import ExecutionResult, Status
 
 __all__ = ["MESSAGES", "execute_cancellable"]
@@ -28,10 +29,12 @@ MESSAGES: Final[dict[Reason, str]] = {
 _STATUSES: Final[dict[Reason, Status]] = {"soft_time_limit": "timed_out", "claim_lost": "error"}
 
 
-def execute_cancellable(executor: ActionExecutor, request: ExecutionRequest) -> ExecutionResult:
+def execute_cancellable(
+    executor: ActionExecutor, request: ExecutionRequest, live: LiveSink | None = None
+) -> ExecutionResult:
     """Run one execution to its end, as ``executor.execute`` does."""
     with EXECUTIONS.running(request.execution_id) as cancellation, _soft_time_limit(cancellation):
-        result = executor.execute(request, cancellation)
+        result = executor.execute(request, cancellation, live)
     if result.status != "cancelled" or cancellation.reason == "cancelled":
         return result
     error = {"type": cancellation.reason, "message": MESSAGES[cancellation.reason]}

@@ -50,7 +50,7 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     level, what = (logging.INFO, "starts") if refusal is None else (logging.WARNING, "is refused")
     named = (caller.label, _line(caller.name))
     logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
-    result = _execute(state, call, execution_id, refusal, claim)
+    result = _execute(task, call, execution_id, refusal, claim)
     result = replace(result, attempt=int(task.request.retries or 0) + 1)
     _go_on_with_another(task, state, claim, result)
     data = bounded(result.to_dict(), state.loaded.settings.result)
@@ -73,13 +73,13 @@ def _begin(task: Task[Any, Any], claim: Claim | None) -> bool:
 
 
 def _execute(
-    state: AppState, call: Call, execution_id: int, refusal: MessageRefusedError | None, claim: Claim | None
+    task: Task[Any, Any], call: Call, execution_id: int, refusal: MessageRefusedError | None, claim: Claim | None
 ) -> ExecutionResult:
     try:
         if refusal is not None:
             raise refusal
         call.check()
-        executor = state.executor
+        executor = state_of(task.app).executor
     except AttuneTasksError as error:
         return ExecutionResult(
             execution_id=execution_id,
@@ -89,12 +89,12 @@ def _execute(
             finished_at=datetime.now(UTC),
         )
     # A worker's: clients load this module, too.
-    from attune_tasks._celery.cancellable import execute_cancellable
     from attune_tasks._celery.claims.keeping import keeping
+    from attune_tasks._celery.live_output import execute_live
 
     request = ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
     with keeping(claim, call.ref) if claim is not None else nullcontext():
-        return execute_cancellable(executor, request)
+        return execute_live(task, executor, request)
 
 
 def _go_on_with_another(task: Task[Any, Any], state: AppState, claim: Claim | None, result: ExecutionResult) -> None:

@@ -90,14 +90,15 @@ def describe_shared_state(app: Celery) -> str:
     if state is None:
         return (
             "none, for the result backend is no Redis: no claims, so a lost worker's execution stays as it is; no"
-            " retry, concurrency and idempotency_key; an execution_id that waits can be given again (see state_url)"
+            " retry, concurrency and idempotency_key; output can't be followed; an execution_id that waits can be given"
+            " again (see state_url)"
         )
     check_memory_policy(state.client)
-    settings = state_of(app).loaded.settings.claims
-    claims = (
-        f"claims expire after {settings.expiry:g} s" if settings.enabled else "no claims, for claims.enabled is false"
-    )
-    return f"Redis, keys {state.key('…')}; {_persistence(state.client)}; {claims}"
+    settings = state_of(app).loaded.settings
+    on = f"claims expire after {settings.claims.expiry:g} s"
+    claims = on if settings.claims.enabled else "no claims, for claims.enabled is false"
+    live = "" if settings.live.enabled else "; output can't be followed, for live.enabled is false"
+    return f"Redis, keys {state.key('…')}; {_persistence(state.client)}; {claims}{live}"
 
 
 def _persistence(client: Any) -> str:

@@ -2,10 +2,11 @@
 
 from attune_tasks.process.abandoned import end_abandoned
 from attune_tasks.process.cancellation import Cancellation
-from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, Control, fault_of
+from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, Control, Progress, fault_of
 from attune_tasks.process.launcher import Launcher
 from attune_tasks.process.launcher_start import LauncherSpec, user_entry
 from attune_tasks.process.launchers import Launchers, LaunchersPolicy
+from attune_tasks.process.live import Batch, LiveSink, Piece
 from attune_tasks.process.output import OutputFilter
 from attune_tasks.process.program import CONTROL_NUMBER, Ahead, Program
 from attune_tasks.process.supervisor import Outcome, Supervision, run_program
@@ -15,15 +16,19 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_ERROR_CHARACTERS",
     "Ahead",
+    "Batch",
     "Cancellation",
     "Control",
     "Launcher",
     "LauncherSpec",
     "Launchers",
     "LaunchersPolicy",
+    "LiveSink",
     "Outcome",
     "OutputFilter",
+    "Piece",
     "Program",
+    "Progress",
     "Supervision",
     "end_abandoned",
     "fault_of",

@@ -16,6 +16,7 @@ from attune_tasks.process.ending import Ending
 from attune_tasks.process.launcher import Launcher
 from attune_tasks.process.launcher_words import Said
 from attune_tasks.process.launchers import Launchers
+from attune_tasks.process.live import Live, LiveSink
 from attune_tasks.process.output import NoFilter, OutputFilter, TailBuffer
 from attune_tasks.process.program import Pipes, Program
 
@@ -43,6 +44,8 @@ class Supervision:
     cancellation: Cancellation | None = None
     launchers: Launchers | None = None
     """Where launchers come from; None: each execution has one of its own."""
+    live: LiveSink | None = None
+    """Gets what the child says while it runs, masked; None: nobody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class _Run:
         self._left_behind: list[tuple[int, int]] = []
         self._streams: dict[str, TailBuffer] = {}
         self._control = Control()
+        self._live = None if supervision.live is None else Live(supervision.live, supervision.output_filter)
         self._unsent = {"stdin": memoryview(program.stdin), "wrapper_input": memoryview(program.wrapper_input or b"")}
         self._names: dict[int, str] = {}
         self._poll = select.poll()
@@ -133,6 +137,8 @@ class _Run:
         if self._problem is not None:
             raise self._problem
         ended = time.monotonic()
+        if self._live is not None:
+            self._live.finish()
         raw_stdout = self._streams["stdout"].raw()
         stdout, stdout_truncated = self._streams["stdout"].finish()
         stderr, stderr_truncated = self._streams["stderr"].finish()
@@ -255,9 +261,11 @@ class _Run:
             self._look_at = min(self._look_at, time.monotonic() + _LONGEST_WAIT_FOR_KILL)
 
     def _turn(self, due: float | None) -> None:
-        """Serve what is ready, or wait for it until `due`, but not longer than the launcher may stay unseen."""
-        longest = self._longest_wait()
-        wait = longest if due is None else min(max(0.0, due - time.monotonic()), longest)
+        """Serve what is ready, or wait for it until `due`, but no longer than launcher and live output may."""
+        wait = self._longest_wait()
+        for each in (due, None if self._live is None else self._live.due):
+            if each is not None:
+                wait = min(max(0.0, each - time.monotonic()), wait)
         for descriptor, _ in self._poll.poll(wait * 1000):
             name = self._names.get(descriptor)
             if name in _OUTPUTS:
@@ -269,6 +277,8 @@ class _Run:
                 self._end(cancelled=True)
             elif name is not None:
                 self._send(name)
+        if self._live is not None:
+            self._live.send_if_due()
 
     def _hear(self) -> None:
         """Take what the launcher has said. It runs as the action's user: words out of place are ignored."""
@@ -320,8 +330,12 @@ class _Run:
             return False
         if name == "control":
             self._control.feed(data)
+            if self._live is not None and (progress := self._control.take_progress()) is not None:
+                self._live.progress(progress)
         else:
             self._streams[name].append(data)
+            if self._live is not None:
+                self._live.output(name, data)
             if len(data) == _READ_BYTES:  # it was full; for quiet children a large pipe costs more than it gives
                 self._pipes.widen(name)
         return True

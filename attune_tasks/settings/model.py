@@ -18,6 +18,7 @@ __all__ = [
     "FileProviderSettings",
     "LaunchersSettings",
     "LimitsSettings",
+    "LiveSettings",
     "OutputSettings",
     "ResultSettings",
     "SecretsSettings",
@@ -137,6 +138,21 @@ class ResultSettings(_Group):
     value_bytes: Size = Field(256 * _KIB, description="Bytes of the action's result as JSON.")
 
 
+class LiveSettings(_Group):
+    """What can be followed while an execution runs, by shared state."""
+
+    enabled: bool = Field(default=True, description="Whether output and progress are written there as they come.")
+    keep_bytes: Annotated[int, Field(ge=1), BeforeValidator(_refuse_bool)] = Field(
+        1024 * _KIB, description="Bytes kept of each execution's end."
+    )
+    keep_entries: Annotated[int, Field(ge=1), BeforeValidator(_refuse_bool)] = Field(
+        10_000, description="Batches kept of each; an execution has at most 10 a second."
+    )
+    keep_seconds: Seconds | None = Field(
+        None, description="Seconds for which they are kept after the last; none: as long as a result, or a day."
+    )
+
+
 class EnvironmentSettings(_Group):
     """What every child's environment holds."""
 
@@ -214,6 +230,7 @@ class Settings(_Group):
     secrets: SecretsSettings = Field(SecretsSettings(), description="Where secrets come from.")
     output: OutputSettings = Field(OutputSettings(), description="What is kept of a child's output.")
     result: ResultSettings = Field(ResultSettings(), description="What goes into the Celery result.")
+    live: LiveSettings = Field(LiveSettings(), description="What can be followed while an execution runs.")
     isolation: Isolation = Field(
         "fork", description="fork: Python actions are forks of their pack's launcher; exec: a fresh interpreter each."
     )

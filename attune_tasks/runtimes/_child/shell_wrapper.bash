@@ -44,6 +44,20 @@ set_result() {
     builtin printf '{"type":"result","value":%s}\n' "${1//$'\n'/ }" >&200
 }
 
+# set_progress PERCENT [MESSAGE]: how far the action is, 0 to 100, and what it does; whoever follows it sees that.
+set_progress() {
+    if [[ $# -lt 1 || $# -gt 2 || $1 != [0-9]* || $1 == *[!0-9.]* || $1 == *.*.* ]]; then
+        builtin printf 'set_progress: usage: set_progress PERCENT [MESSAGE], the percent from 0 to 100\n' >&2
+        return 2
+    fi
+    set -- "${1#"${1%%[!0]*}"}" "${2-}" # JSON has no zeros in front
+    set -- "${1%.}" "${2//[[:cntrl:]]/ }"
+    [[ $1 == [1-9]* ]] || set -- "0$1" "$2"
+    set -- "$1" "${2//'\'/'\\'}"
+    # A script that has closed the channel goes on without.
+    { builtin printf '{"type":"progress","percent":%s,"message":"%s"}\n' "$1" "${2//'"'/'\"'}" >&200; } 2>/dev/null || :
+}
+
 unset ATTUNE_CONTROL_FD # it is 200, where no script wants its own: `exec 3>&1`, `exec 10>lock`
 
 # The line is {"name":"value","name":"value"}: split at the quotes, names stand at 1, 5, 9 …, values at 3, 7, 11 …
