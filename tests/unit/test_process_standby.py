@@ -420,11 +420,14 @@ cat
 """
 
 
+@pytest.mark.parametrize("secrets", [{}, {"s": "a\\b", "t": ""}], ids=["no secrets", "secrets"])
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C.UTF-8"}, {"LANG": "C.UTF-8", "LC_NUMERIC": "C"}], ids=str)
-def test_bash_tells_the_same_of_itself_as_a_fresh_one(place: Place, locale: dict[str, str]) -> None:
+def test_bash_tells_the_same_of_itself_as_a_fresh_one(
+    place: Place, locale: dict[str, str], secrets: dict[str, str]
+) -> None:
     more: dict[str, Any] = {
         "parameters": {"b": "x\n'\"\\é $(id)", "a": True, "empty": ""},
-        "secrets": {"s": "a\\b"},
+        "secrets": secrets,
         "env": {"EXTRA": "1", "TZ": "Asia/Tokyo", **locale},
     }
     pid = place.waits(LOOK, **more)

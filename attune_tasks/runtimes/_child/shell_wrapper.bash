@@ -83,6 +83,7 @@ if [[ -v ATTUNE_STANDBY ]]; then
         fi
         export "${_attune_parts[_attune_i - 2]}=$_attune_line"
     done
+    _attune_parts=() # none of them is a secret, where there is no secret either
     SECONDS=0
 fi
 IFS= read -r -N "$2" _attune_line || {
