@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
@@ -52,12 +52,13 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     level, what = (logging.INFO, "starts") if refusal is None else (logging.WARNING, "is refused")
     named = (caller.label, _line(caller.name))
     logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
-    result = _execute(task, call, execution_id, refusal, claim)
-    result = replace(result, attempt=int(task.request.retries or 0) + 1)
-    _go_on_with_another(task, state, claim, result)
-    data = bounded(result.to_dict(), state.loaded.settings.result)
-    if claim is not None:
-        _finish(task, claim, data)
+    with _kept(claim, call.ref):
+        result = _execute(task, call, execution_id, refusal)
+        result = replace(result, attempt=int(task.request.retries or 0) + 1)
+        _go_on_with_another(task, state, claim, result)
+        data = bounded(result.to_dict(), state.loaded.settings.result)
+        if claim is not None:
+            _finish(task, claim, data)
     if not result.succeeded:
         raise ActionFailed(data)
     return data
@@ -88,8 +89,17 @@ def _refuse_other_id(claim: Claim, call: Call) -> NoReturn:
     raise Ignore  # a reaper stores it, under its own id
 
 
+def _kept(claim: Claim | None, ref: str) -> AbstractContextManager[None]:
+    """Keep the claim until the end is written: while the server can't be reached that may take its time."""
+    if claim is None:
+        return nullcontext()
+    from attune_tasks._celery.claims.keeping import keeping  # a worker's: clients load this module, too
+
+    return keeping(claim, ref)
+
+
 def _execute(
-    task: Task[Any, Any], call: Call, execution_id: int, refusal: MessageRefusedError | None, claim: Claim | None
+    task: Task[Any, Any], call: Call, execution_id: int, refusal: MessageRefusedError | None
 ) -> ExecutionResult:
     try:
         if refusal is not None:
@@ -104,13 +114,10 @@ def _execute(
             error={"type": error.code, "message": str(error)},
             finished_at=datetime.now(UTC),
         )
-    # A worker's: clients load this module, too.
-    from attune_tasks._celery.claims.keeping import keeping
-    from attune_tasks._celery.live_output import execute_live
+    from attune_tasks._celery.live_output import execute_live  # a worker's, too
 
     request = ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
-    with keeping(claim, call.ref) if claim is not None else nullcontext():
-        return execute_live(task, executor, request)
+    return execute_live(task, executor, request)
 
 
 def _go_on_with_another(task: Task[Any, Any], state: AppState, claim: Claim | None, result: ExecutionResult) -> None:

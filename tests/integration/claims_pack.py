@@ -27,6 +27,10 @@ _ACTIONS: Final = {
         _PARAMETERS + "  good: {type: integer, default: 3}\nretry: {max_attempts: 3, backoff: 0.1, jitter: 0}\n",
     ),
     "slow_retry": (_FLAKY, _PARAMETERS + "  good: {type: integer, default: 9}\nretry: {backoff: 600}\n"),
+    "retrying": (
+        _FLAKY,
+        _PARAMETERS + "  good: {type: integer, default: 2}\nretry: {max_attempts: 3, backoff: 3, jitter: 0}\n",
+    ),
     "single": (_HOLD, _PARAMETERS + "concurrency: {limit: 1}\n"),
     "single_again": (_HOLD, _PARAMETERS + "idempotent: true\nconcurrency: {limit: 1}\n"),
     "one_each": (_HOLD, _PARAMETERS + "  key: {type: string}\nconcurrency: {limit: 1, by: [key], on_conflict: fail}\n"),

@@ -80,6 +80,13 @@ class Claim:
             self._publish(Due("again", self.execution_id, self.attempt + 1, message))
         return message is not None
 
+    def withdraw(self, *, publish: bool) -> None:
+        """Give it up before its action began; `publish`: the message is with nobody any more, and sent once more."""
+        message, parked = self._store().withdraw(self.execution_id, self.token)
+        self._publish(parked)
+        if message and publish:
+            self._publish(Due("again", self.execution_id, self.attempt, message))
+
     def published(self) -> None:
         """Note that the message of the attempt that follows is with the broker."""
         self._insist(lambda store: store.published(self.execution_id, self.attempt + 1))

@@ -15,7 +15,6 @@ from celery import Celery
 
 from attune_tasks._celery.claims.claim import Claim
 from attune_tasks._celery.claims.policy import is_idempotent
-from attune_tasks._celery.claims.reaping import publish_again
 from attune_tasks._celery.claims.store import claim_store
 from attune_tasks._celery.executions_here import EXECUTIONS
 from attune_tasks._celery.per_app import state_of
@@ -70,10 +69,7 @@ class Keeper:
         with self._wake:
             kept, self._kept = list(self._kept.values()), {}
         for each in kept:
-            if (store := claim_store(each.claim.app)) is not None:
-                due = store.withdraw(each.claim.execution_id, each.claim.token)
-                if due is not None:
-                    publish_again(each.claim.app, due)
+            each.claim.withdraw(publish=False)
 
     def deliver(self, app: Celery, execution_id: int) -> None:
         """Note that an execution's result is stored and what follows is sent; Redis is told within a second."""
@@ -136,6 +132,8 @@ class Keeper:
                     each.since = asked
                 elif each.lose is not None:
                     each.lose()
+                else:
+                    self.drop(each.claim.token)  # it is over, or another's: nothing to renew
 
     def _watch_over(self) -> None:
         """See by the clock that what may not outlive its claim does not: the other thread may wait for the server."""
@@ -148,8 +146,8 @@ class Keeper:
                 pause = self._pause()
             for each in watched:
                 settings = state_of(each.claim.app).loaded.settings
-                # Early enough for SIGTERM, the grace, and the look that comes next.
-                left = settings.claims.expiry - settings.grace - 2 * pause
+                # Early enough for SIGTERM, the grace, and the look that comes next; but two renewals may fail.
+                left = max(2.5 * pause, settings.claims.expiry - settings.grace - 2 * pause)
                 if each.lose is not None and time.monotonic() - each.since > left:
                     each.lose()
             time.sleep(pause)

@@ -50,7 +50,10 @@ def policy_of(app: Celery, args: Any, kwargs: Any) -> ClaimPolicy:
 
 def is_idempotent(state: AppState, ref: str) -> bool:
     """Say whether an action may run again while it may still run elsewhere."""
-    return isinstance(ref, str) and ref in state.registry and state.registry.get(ref).idempotent
+    try:
+        return isinstance(ref, str) and ref in state.registry and state.registry.get(ref).idempotent
+    except AttuneTasksError:  # packs that can't be read: it is refused
+        return False
 
 
 def delay_before_next(state: AppState, result: ExecutionResult) -> float | None:

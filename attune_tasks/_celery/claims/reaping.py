@@ -99,7 +99,8 @@ def _store_and_go_on(app: Celery, due: Due) -> None:
     message = StoredMessage.from_json(due.message) if due.message else None
     task_id = message.task_id if message else due.task_id
     backend: Any = app.backend
-    if backend.get_state(task_id) in states.READY_STATES:
+    is_stored = backend.get_state(task_id) in states.READY_STATES
+    if is_stored and (due.outcome or _is_lost(backend.get_result(task_id))):
         return  # it was done, and only that was not said any more
     request = message.context(app) if message else Context({"id": task_id, "delivery_info": {}})
     state, data = _outcome(due)
@@ -111,7 +112,8 @@ def _store_and_go_on(app: Celery, due: Due) -> None:
         elif state == states.REVOKED:
             backend.mark_as_revoked(task_id, str(data), request=request, store_result=True)
         else:
-            backend.mark_as_failure(task_id, ActionFailed(data), request=request, store_result=True)
+            # Where the lost worker has come back, its result stands there already; what follows is the first end's.
+            backend.mark_as_failure(task_id, ActionFailed(data), request=request, store_result=not is_stored)
 
 
 def _outcome(due: Due) -> tuple[str, Any]:
@@ -127,6 +129,12 @@ def _outcome(due: Due) -> tuple[str, Any]:
         finished_at=datetime.now(UTC),
     )
     return states.FAILURE, lost.to_dict()
+
+
+def _is_lost(stored: Any) -> bool:
+    """Say whether what a backend has is the end of a lost worker's execution."""
+    data = stored.args[0] if isinstance(stored, BaseException) and len(stored.args) == 1 else None
+    return isinstance(data, dict) and (data.get("error") or {}).get("type") == "worker_lost"
 
 
 def _call_back(app: Celery, request: Context, value: Any) -> None:

@@ -19,6 +19,7 @@ from attune_tasks._celery.claims.outage import is_outage
 from attune_tasks._celery.claims.policy import ClaimPolicy, policy_of
 from attune_tasks._celery.claims.reaping import publish_again, reap
 from attune_tasks._celery.claims.store import Due, claim_store
+from attune_tasks._celery.claims.waiting import WAITING
 from attune_tasks._celery.ending_request import EndingRequest
 
 __all__ = ["ClaimedRequest"]
@@ -57,8 +58,28 @@ class ClaimedRequest(EndingRequest):
     def on_accepted(self, pid: Any, time_accepted: float) -> None:
         """Acknowledge the message: by now it is claimed, and the process that runs it keeps the claim."""
         if self._claim is not None:
-            KEEPER.drop(self._claim.token)
+            self._let_go(self._claim.token)
         super().on_accepted(pid, time_accepted)
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the pool has it, and runs it even while the worker ends."""
+        return self._apply_result is not None
+
+    def give_back(self, *, publish: bool) -> None:
+        """Give up the claim; with `publish`, send the message once more, for it is with nobody any more.
+
+        Should it be handed over all the same, it is claimed anew. Raises what the client raises.
+        """
+        claim, self._claim = self._claim, None
+        self.request_dict[CLAIM_HEADER] = None
+        if claim is not None:
+            self._let_go(claim.token)
+            claim.withdraw(publish=publish)
+
+    def _let_go(self, token: str) -> None:
+        KEEPER.drop(token)
+        WAITING.remove(token)
 
     def _is_claimed(self) -> bool:
         """Claim it, if it is not claimed yet; give whether that is so."""
@@ -95,6 +116,7 @@ class ClaimedRequest(EndingRequest):
         self._claim = Claim(self.task.app, self.id, token, attempt)
         self.request_dict[CLAIM_HEADER] = {"task_id": self.id, "token": token, "attempt": attempt}
         KEEPER.keep(self._claim)
+        WAITING.add(token, self)
         return True
 
     def _has_ticket(self) -> bool:
@@ -112,7 +134,7 @@ class ClaimedRequest(EndingRequest):
         if taken == "conflict":
             self.end("error", "concurrency_limit", _CONFLICT)
         elif taken != "taken":
-            KEEPER.drop(claim.token)
+            self._let_go(claim.token)
             self._drop(f"it is {taken}")
         return taken == "taken"
 
@@ -150,6 +172,8 @@ class ClaimedRequest(EndingRequest):
 
     def record(self, state: str, result: Any) -> bool:
         """Write the final state, once."""
+        if self._claim is not None:
+            self._let_go(self._claim.token)
         try:
             if (store := claim_store(self.task.app)) is None:
                 return True

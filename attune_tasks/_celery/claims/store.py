@@ -14,16 +14,14 @@ from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.result_expiry import kept_seconds
 from attune_tasks._celery.shared_state import SharedState, shared_state
 
-__all__ = ["PATIENCE_SECONDS", "Answer", "ClaimStore", "Due", "Ticket", "claim_store", "record_store"]
+__all__ = ["REAPED_AT_ONCE", "Answer", "ClaimStore", "Due", "Ticket", "claim_store", "record_store"]
 
 Answer = Literal["claimed", "held", "expired", "old", "final"]
 Taken = Literal["taken", "parked", "conflict", "lost"]
 Verdict = Literal["first", "replaced", "no"]
 
-PATIENCE_SECONDS: Final = 30.0
-"""How long what was decided may take to be published or stored before a reaper takes it up again."""
 _SCRIPTS: Final = Path(__file__).parent / "scripts"
-_REAPED_AT_ONCE: Final = 100
+REAPED_AT_ONCE: Final = 100
 _LISTED_AT_MOST: Final = 1000
 
 
@@ -59,7 +57,8 @@ class ClaimStore:
         self.expiry = expiry
         self._ttl = round(expiry * 1000)
         self._kept = max(1, int(kept_seconds))
-        self._patience = round(PATIENCE_SECONDS * 1000)
+        # How long what was decided may take to be published or stored before a reaper takes it up again.
+        self._patience = self._ttl
 
     def note(self, execution_id: int, what: str, seconds: float) -> bool:
         """Note a new execution for so many seconds, with `what` is known of it; give whether its id was free."""
@@ -138,10 +137,12 @@ class ClaimStore:
         """Note that the message of an attempt is with the broker."""
         self._run("published", execution_id, attempt)
 
-    def withdraw(self, execution_id: int, token: str) -> Due | None:
-        """Give up a claim that was not begun; give what is to be published next."""
-        parked = self._run("withdraw", execution_id, token, self._patience)
-        return _parked([parked])
+    def withdraw(self, execution_id: int, token: str) -> tuple[str | None, Due | None]:
+        """Give up a claim that was not begun; give its message, None: it is another's, and what is to be published."""
+        still_ours, *rest = self._run("withdraw", execution_id, token, self._patience)
+        if not still_ours:
+            return None, None
+        return (rest[0] or b"").decode(), _parked(rest[1:])
 
     def delivered(self, execution_ids: Iterable[int]) -> None:
         """Note that results are stored, and what follows them is sent."""
@@ -150,7 +151,7 @@ class ClaimStore:
     def reap(self, execution_id: int | None = None) -> list[Due]:
         """Look after what is due: all, or one execution."""
         only = "" if execution_id is None else execution_id
-        found = self._run("reap", only, _REAPED_AT_ONCE, self._patience, self._kept)
+        found = self._run("reap", only, REAPED_AT_ONCE, self._patience, self._kept)
         return [_due([part.decode() if isinstance(part, bytes) else part for part in each]) for each in found]
 
     def _run(self, name: str, execution_id: object, *arguments: Any, more_keys: Sequence[str] = ()) -> Any:

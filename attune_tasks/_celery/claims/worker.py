@@ -13,6 +13,8 @@ from attune_tasks._celery.claims.claim import CLAIM_HEADER
 from attune_tasks._celery.claims.keeping import KEEPER
 from attune_tasks._celery.claims.reaping import reap
 from attune_tasks._celery.claims.request import ClaimedRequest
+from attune_tasks._celery.claims.store import REAPED_AT_ONCE
+from attune_tasks._celery.claims.waiting import GiveBack
 from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.shared_state import shared_state
 from attune_tasks.quiet_threads import start_quiet_thread
@@ -26,6 +28,9 @@ _LOOKS_PER_EXPIRY: Final = 6
 
 class Reaper(bootsteps.StartStopStep):
     """Looks after expired claims, in a thread of the worker's main process; of all workers one at a time."""
+
+    # A thread that runs while the pool forks may hold a lock there, which nobody releases in the new process.
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **options: Any) -> None:
         """Do nothing yet."""
@@ -53,14 +58,16 @@ class Reaper(bootsteps.StartStopStep):
                 # Its expiry alone gives the lock back: whoever has it looks once, and the next one after that.
                 if state is None or not state.client.set(state.key("reaper"), name, nx=True, px=round(pause * 900)):
                     continue
-                reap(app)
+                while reap(app) >= REAPED_AT_ONCE and not self._over.is_set():
+                    pass
             except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL
                 logger.warning("claims can't be looked after: %s", type(error).__name__)
 
 
 def ready(app: Celery) -> None:
-    """Add the reaper to a worker that is about to be made."""
+    """Add the reaper, and who gives claims back, to a worker that is about to be made."""
     app.steps["worker"].add(Reaper)
+    app.steps["consumer"].add(GiveBack)
 
 
 @signals.task_received.connect

@@ -6,8 +6,8 @@ local state = redis.call('HGET', key, 'state')
 if (state ~= 'claimed' and state ~= 'begun') or redis.call('HGET', key, 'token') ~= token then
   return 0
 end
-redis.call('HSET', key, 'state', 'begun', 'begun', now, 'expires', now + ttl)
-redis.call('ZADD', claims, now + ttl, id)
+redis.call('HSET', key, 'state', 'begun', 'begun', now)
+hold(id, now, ttl)
 if KEYS[2] then
   if meta_seconds > 0 then
     redis.call('SETEX', KEYS[2], meta_seconds, meta)

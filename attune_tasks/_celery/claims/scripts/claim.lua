@@ -25,8 +25,8 @@ for place = 8, #ARGV do
   given[#given + 1] = ARGV[place] -- names and values: task_id, ref, attempts, message
 end
 redis.call('HSET', key, 'state', 'claimed', 'token', token, 'attempt', attempt, 'worker', worker,
-  'expires', now + ttl, 'since', now, unpack(given))
+  'since', now, unpack(given))
 redis.call('PERSIST', key)
-redis.call('ZADD', claims, now + ttl, id)
+hold(id, now, ttl)
 redis.call('ZREM', prefix .. 'queued', id)
 return 'claimed'

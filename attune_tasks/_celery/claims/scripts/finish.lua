@@ -5,14 +5,23 @@ local kept, patience, only_waiting = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[
 local key, now = key_of(id), now_ms()
 local state, current = redis.call('HGET', key, 'state'), redis.call('HGET', key, 'token')
 
+local said = redis.sha1hex(outcome)
+
 if only_waiting and state ~= 'parked' and state ~= 'again' then
   return { 'no' }
 end
 if state == 'final' then
-  if token == '' or token ~= current or redis.call('HGET', key, 'status') ~= 'worker_lost' then
+  if token == '' or token ~= current then
     return { 'no' }
   end
-  redis.call('HSET', key, 'status', status)
+  if redis.call('HGET', key, 'said') == said then -- the answer to this was lost on its way: the same again
+    local verdict = redis.call('HGET', key, 'verdict')
+    return { verdict == 'first' and redis.call('HGET', key, 'delivered') == '1' and 'no' or verdict }
+  end
+  if redis.call('HGET', key, 'status') ~= 'worker_lost' then
+    return { 'no' }
+  end
+  redis.call('HSET', key, 'status', status, 'said', said, 'verdict', 'replaced')
   return { 'replaced' }
 end
 if state then
@@ -24,7 +33,8 @@ end
 local parked = prefix .. 'parked:' .. (state == 'parked' and redis.call('HGET', key, 'ticket') or '')
 redis.call('ZREM', parked, id)
 local next = release(id, patience)
-redis.call('HSET', key, 'state', 'final', 'status', status, 'outcome', outcome, 'finished', now, 'delivered', 0)
+redis.call('HSET', key, 'state', 'final', 'status', status, 'outcome', outcome, 'finished', now, 'delivered', 0,
+  'said', said, 'verdict', 'first')
 redis.call('ZADD', claims, now + patience, id)
 redis.call('ZREM', prefix .. 'queued', id)
 redis.call('EXPIRE', key, kept)

@@ -12,6 +12,12 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Hold a claim for `ttl` ms from now. A reaper looks after half of it, and again before it takes the claim for expired.
+local function hold(each, now, ttl)
+  redis.call('HSET', key_of(each), 'expires', now + ttl, 'ttl', ttl)
+  redis.call('ZADD', claims, now + math.floor(ttl / 2), each)
+end
+
 -- Give the ticket of an execution back, and let the first one that is parked for it go on: its record becomes
 -- `again`, to be published within `patience` ms by whoever called this; else a reaper does. Gives id, attempt, message.
 local function release(each, patience)

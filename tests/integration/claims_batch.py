@@ -1,0 +1,161 @@
+"""Executions of all kinds side by side: running, queued, parked, retrying, finished, linked, chained and chorded.
+
+A test has something befall them, and then sees that each has one final state, the right one, that its children were
+started as often as attempts are recorded, and that what follows it was sent once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from celery import Celery, chain, chord, states
+
+from attune_tasks import Handle, enqueue
+from attune_tasks.tasks import run_action
+from tests.append_only import states_written
+from tests.integration.claims_pack import starts
+from tests.integration.workers import Place
+from tests.waiting import wait_until
+
+__all__ = ["LOST", "SLOTS", "SUCCEEDED", "Batch", "End"]
+
+End = tuple[str, str | None]
+"""Status, and the error's type."""
+
+SUCCEEDED: Final[End] = ("succeeded", None)
+LOST: Final[End] = ("error", "worker_lost")
+SLOTS: Final = 6
+"""What a worker needs: all that holds runs at once, and there is one more for the rest."""
+_SECONDS: Final = 60.0
+
+
+@dataclass
+class Batch:
+    """A batch on one place. `data` is the folder of its Redis, which is durable."""
+
+    place: Place
+    client: Celery
+    data: Path
+    name: str = "batch"
+    handles: dict[str, Handle] = field(default_factory=dict)
+    """By a name for each."""
+
+    def file(self, name: str) -> Path:
+        """Give where the starts of one are noted."""
+        return self.place.folder / f"{self.name}-{name}"
+
+    def begin(self) -> None:
+        """Start one of each kind, and come back when each is where it is to be."""
+        self.send("finished", "quick")
+        assert self.handles["finished"].result(_SECONDS).succeeded
+        self.send(
+            "linked",
+            "hold",
+            link=self._follower("linked-ok"),
+            link_error=self._follower("linked-error"),
+        )
+        self.send("again", "again")
+        self.send("single", "single")
+        wait_until(lambda: starts(self.file("single")), "the one with a ticket runs", _SECONDS)
+        self.send("parked", "single")
+        chained: Any = chain(self._signature("chained", "hold"), self._follower("chained-ok")).apply_async(
+            link_error=self._follower("chained-error")
+        )
+        self._add("chained", chained.parent)
+        members = [self._signature("member", "again"), self._signature("other", "quick")]
+        chorded: Any = chord(members, self._follower("body")).apply_async()
+        for name, result in zip(("member", "other"), chorded.parent.results, strict=True):
+            self._add(name, result)
+        self._add("body", chorded)
+        self.send("retrying", "retrying")
+        for name in ("linked", "again", "chained", "member", "retrying"):
+            wait_until(partial(starts, self.file(name)), f"{name} runs", _SECONDS)
+        wait_until(lambda: self.state_of("parked") == "parked", "the one without a ticket is parked", _SECONDS)
+        wait_until(lambda: self.state_of("retrying") != "begun", "the one that failed waits", _SECONDS)
+
+    def queue(self) -> None:
+        """Send more than there are slots for."""
+        for number in range(4):
+            self.send(f"queued-{number}", "hold")
+
+    def send(self, name: str, action: str, **options: Any) -> None:
+        """Start one more."""
+        if options:
+            self._add(name, self._signature(name, action).apply_async(**options))
+        else:
+            parameters = {"file": str(self.file(name))}
+            self.handles[name] = enqueue(f"claims.{action}", parameters, app=self.client)
+
+    def release(self, names: Collection[str] | None = None) -> None:
+        """Let those end that hold."""
+        for name in self.handles if names is None else names:
+            self.file(f"{name}.go").touch()
+
+    def check(
+        self,
+        ends: Mapping[str, End] | None = None,
+        followed: Mapping[str, int] | None = None,
+        *,
+        seconds: float = _SECONDS,
+        replaced: Collection[str] = (),
+    ) -> None:
+        """See that all is as it must be: those not named in `ends` have succeeded, and what follows them was sent.
+
+        `followed` says how often what follows has run, where that is another number; `replaced` names those whose
+        worker_lost gave way to their real result.
+        """
+        found = {name: handle.result(seconds) for name, handle in self.handles.items()}
+        for name in replaced:
+            wait_until(partial(self._has_succeeded, name), f"{name}, late", seconds)
+            found[name] = self.handles[name].result(1)
+        wanted = {name: (ends or {}).get(name, SUCCEEDED) for name in found}
+        assert {name: (end.status, end.error["type"] if end.error else None) for name, end in found.items()} == wanted
+        runs = {"linked-ok": 1, "linked-error": 0, "chained-ok": 1, "chained-error": 0} if "linked" in found else {}
+        for name, count in {**runs, **(followed or {})}.items():
+            wait_until(partial(self._has_started, name, count), f"{name}, {count} times", seconds)
+        wait_until(lambda: not self.unsettled(), f"all is told, of {list(found)}", seconds)
+        assert {name: starts(self.file(name)) for name in found} == {name: end.attempt for name, end in found.items()}
+        for name, count in {**runs, **(followed or {})}.items():
+            assert starts(self.file(name)) == count, name
+        for name, handle in self.handles.items():
+            self._assert_one_end(name, handle, may_change=name in replaced)
+
+    def state_of(self, name: str) -> str:
+        """Give where the record of one stands; empty where it has none yet."""
+        assert self.place.redis
+        with self.place.redis.client(self.place.database) as redis:
+            key = f"attune:{{attune_tasks}}:claim:{self.handles[name].execution_id}"
+            return (redis.hget(key, "state") or b"").decode()
+
+    def unsettled(self) -> list[str]:
+        """Name what stands in Redis besides results and final records."""
+        assert self.place.redis
+        with self.place.redis.client(self.place.database) as redis:
+            kinds = ("claims", "queued", "tickets:*", "parked:*")
+            return [key.decode() for kind in kinds for key in redis.scan_iter(f"attune:{{attune_tasks}}:{kind}")]
+
+    def _has_succeeded(self, name: str) -> bool:
+        return self.handles[name].status() == "succeeded"
+
+    def _has_started(self, name: str, times: int) -> bool:
+        return starts(self.file(name)) >= times
+
+    def _assert_one_end(self, name: str, handle: Handle, *, may_change: bool) -> None:
+        written = states_written(self.data, handle.task_id)
+        first = next(place for place, state in enumerate(written) if state in states.READY_STATES)
+        ends = written[first:]
+        assert set(ends) <= states.READY_STATES, (name, written)  # nothing else after it
+        assert len(set(ends)) == (2 if may_change else 1), (name, written)
+
+    def _signature(self, name: str, action: str) -> Any:
+        return self.client.tasks[run_action.name].si(f"claims.{action}", {"file": str(self.file(name))})
+
+    def _follower(self, name: str) -> Any:
+        return self._signature(name, "quick")
+
+    def _add(self, name: str, result: Any) -> None:
+        self.handles[name] = Handle(result)
