@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from attune_tasks._celery.claims.keeping import KEEPER
 from attune_tasks._celery.executions_here import EXECUTIONS, ExecutionCancellation, Reason
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def execute_cancellable(
 ) -> ExecutionResult:
     """Run one execution to its end, as ``executor.execute`` does."""
     with EXECUTIONS.running(request.execution_id) as cancellation, _soft_time_limit(cancellation):
+        cancellation.lease = KEEPER.lease(request.execution_id)
         result = executor.execute(request, cancellation, live)
     if result.status != "cancelled" or cancellation.reason == "cancelled":
         return result

@@ -1,7 +1,7 @@
 """Children and pipes, with no knowledge of any language and of no secret but as bytes to hand on."""
 
 from attune_tasks.process.abandoned import end_abandoned
-from attune_tasks.process.cancellation import Cancellation
+from attune_tasks.process.cancellation import Cancellation, Lease
 from attune_tasks.process.control import MAX_DEPTH, MAX_ERROR_CHARACTERS, Control, Progress, fault_of
 from attune_tasks.process.launcher import Launcher
 from attune_tasks.process.launcher_start import LauncherSpec, user_entry
@@ -23,6 +23,7 @@ __all__ = [
     "LauncherSpec",
     "Launchers",
     "LaunchersPolicy",
+    "Lease",
     "LiveSink",
     "Outcome",
     "OutputFilter",

@@ -150,6 +150,11 @@ class Launcher:
         }
         self._send(message, list(pipes.theirs.values()))
 
+    def lease(self, until: float) -> None:
+        """Let what runs below the launcher run until then, by time.monotonic(); later leases take its place."""
+        with contextlib.suppress(StartError):  # it is gone, which reading tells
+            self._send({"do": "lease", "until": until}, ())
+
     def terminate(self) -> None:
         """Have SIGTERM sent to all that runs below the launcher."""
         self._command("terminate")

@@ -57,6 +57,8 @@ class Outcome:
     knows, for its launcher was lost."""
     timed_out: bool
     cancelled: bool
+    lapsed: bool
+    """Whether its launcher has ended it, for its lease was over."""
     stdout: str
     stderr: str
     stdout_truncated: bool
@@ -95,11 +97,13 @@ class _Run:
         self._started_at = datetime.now(UTC)
         self._started = time.monotonic()
         self._ending = Ending(launcher, supervision.grace, name)
-        self._timed_out = self._cancelled = False
+        self._timed_out = self._cancelled = self._lapsed = False
+        self._lease = supervision.cancellation.lease if supervision.cancellation is not None else None
+        self._leased_until = 0.0
         self._status: int | None = None
         self._exited = self._over = False
         self._stopped = 0
-        self._look_at = self._started + _LONGEST_WAIT
+        self._look_at = self._started + self._longest_wait()
         self._problem: StartError | None = None
         self._left_behind: list[tuple[int, int]] = []
         self._streams: dict[str, TailBuffer] = {}
@@ -124,6 +128,7 @@ class _Run:
                 self._go()
             else:
                 self._start()
+            self._renew_lease()
             self._watch()
             self._launcher.standby.prepare(self._program, self._launcher.stand_by)
             self._until_exit()
@@ -146,6 +151,7 @@ class _Run:
             return_code=self._status,
             timed_out=self._timed_out,
             cancelled=self._cancelled,
+            lapsed=self._lapsed,
             stdout=stdout,
             stderr=stderr,
             stdout_truncated=stdout_truncated,
@@ -245,13 +251,20 @@ class _Run:
         if now < self._look_at:
             return
         self._look_at = now + self._longest_wait()
+        self._renew_lease()
         if self._launcher.resume():
             self._stopped += 1
             if self._stopped == _STOPPED_TOO_OFTEN:
                 self._ending.abandon()
 
+    def _renew_lease(self) -> None:
+        if self._lease is not None and (until := self._lease.until()) != self._leased_until:
+            self._leased_until = until
+            self._launcher.lease(until)
+
     def _longest_wait(self) -> float:
-        return _LONGEST_WAIT_FOR_KILL if self._ending.begun else _LONGEST_WAIT
+        longest = _LONGEST_WAIT if self._lease is None else min(_LONGEST_WAIT, self._lease.interval)
+        return _LONGEST_WAIT_FOR_KILL if self._ending.begun else longest
 
     def _end(self, *, timed_out: bool = False, cancelled: bool = False) -> None:
         if not (self._timed_out or self._cancelled):
@@ -290,6 +303,7 @@ class _Run:
             self._lost()
             return
         for said in lines:
+            self._lapsed |= said.word == "lapsed"
             if said.word == "exited" and not self._exited:
                 self._exited = True
                 self._status = _return_code(said.number)

@@ -38,6 +38,7 @@ CHILD: Final = Path(__file__).parent / "_child"
 _LOST: Final = (
     "the launcher that had started the action was ended, by the action itself or from outside; so was all below it"
 )
+_LAPSED: Final = "its worker did not renew its claim on it, and another one may run it: the action was killed"
 _ENTRY: Final = str(CHILD / "attune_child.py")
 _FAULTS: Final = {
     "result_too_large": "the result is larger than 1 MiB: print it or store it",
@@ -200,6 +201,8 @@ def _judge(  # noqa: PLR0911 - a line for each way to end
         return "timed_out", {"type": "timed_out", "message": "the action ran longer than its timeout and was ended"}
     if outcome.cancelled:
         return "cancelled", {"type": "cancelled", "message": "the execution was cancelled"}
+    if outcome.lapsed:
+        return "error", {"type": "claim_lost", "message": _LAPSED}
     if outcome.return_code is None:
         return "error", {"type": "launcher_lost", "message": _LOST}
     if outcome.return_code == 0 and outcome.control.error is None:

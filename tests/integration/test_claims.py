@@ -20,6 +20,7 @@ from attune_tasks.tasks import run_action
 from tests.celery_worker import CeleryWorker
 from tests.integration.claims_pack import starts, write_claims_pack
 from tests.integration.workers import Place, make_place, worker
+from tests.processes import alive
 from tests.redis_server import RedisServer
 from tests.waiting import wait_until
 
@@ -154,20 +155,29 @@ def handle_again(client: Celery, handle: Handle) -> Handle:
     return Handle.from_task_id(handle.task_id, client)
 
 
-def test_a_stopped_workers_idempotent_execution_runs_elsewhere_and_its_first_result_is_dropped(
-    place: Place, client: Celery, workers: Any
+def test_a_stopped_workers_idempotent_execution_is_killed_before_it_runs_elsewhere(
+    place: Place, client: Celery, workers: Any, pool: str
 ) -> None:
-    first = workers("one", "-P", "threads", "-c", "1")
+    first = workers("one", "-P", pool, "-c", "1")
     file = place.folder / "file"
     handle = enqueue("claims.again", {"file": str(file)}, app=client)
     wait_until(lambda: starts(file), "the action started")
-    os.kill(first.process.pid, signal.SIGSTOP)
-    workers("two", "-P", "threads", "-c", "1")
-    wait_until(lambda: starts(file) == 2, "it started again", SECONDS)
-    os.kill(first.process.pid, signal.SIGCONT)
+    os.killpg(first.process.pid, signal.SIGSTOP)  # its pool processes, too; launchers have sessions of their own
+    workers("two", "-P", pool, "-c", "1")
+    pids: list[int] = []
+
+    def is_running_twice() -> bool:
+        pids[:] = [int(line.split()[1]) for line in file.read_text(encoding="utf-8").splitlines()]
+        return len(pids) == 2
+
+    wait_until(is_running_twice, "it started again", SECONDS)
+    assert not alive(pids[0])
+    assert alive(pids[1])
+    os.killpg(first.process.pid, signal.SIGCONT)
     file.with_name("file.go").touch()
     result = handle.result(SECONDS)
     assert (result.status, result.attempt) == ("succeeded", 2)
+    assert starts(file) == 2
 
 
 def test_an_action_is_retried_as_its_metadata_says(place: Place, client: Celery, workers: Any, pool: str) -> None:

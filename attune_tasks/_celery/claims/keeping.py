@@ -25,6 +25,8 @@ __all__ = ["KEEPER", "Keeper", "keeping"]
 logger: Final = logging.getLogger("attune_tasks.claims")
 
 RENEWALS_PER_EXPIRY: Final = 6
+_LEASED_PART: Final = 0.95
+"""Of a claim's time: then a launcher kills by itself what is not to outlive the claim."""
 _IDLE_SECONDS: Final = 6.0
 _DELIVERY_SECONDS: Final = 1.0
 """How long what is delivered may stay unsaid: meanwhile a reaper would only find it so."""
@@ -37,6 +39,21 @@ class _Kept:
     """What ends the action before another worker begins it; None: it is to run on."""
     since: float = field(default_factory=time.monotonic)
     """When it was surely renewed last."""
+
+
+class ClaimLease:
+    """Ends with the claim, a little before: see :class:`attune_tasks.process.Lease`."""
+
+    def __init__(self, kept: _Kept) -> None:
+        """Take what is kept."""
+        self._kept = kept
+        expiry = _expiry(kept.claim.app)
+        self._seconds = expiry * _LEASED_PART
+        self.interval = expiry / RENEWALS_PER_EXPIRY
+
+    def until(self) -> float:
+        """Give the time, by time.monotonic(), at which the action is to be gone."""
+        return self._kept.since + self._seconds
 
 
 class Keeper:
@@ -58,6 +75,14 @@ class Keeper:
             self._start()
             if lose is not None and (self._watch is None or not self._watch.is_alive()):
                 self._watch = start_quiet_thread(self._watch_over, "attune-claims-watch")
+
+    def lease(self, execution_id: int) -> ClaimLease | None:
+        """Give for how long an execution may run without news from here; None: on, whatever becomes of its claim."""
+        with self._wake:
+            for kept in self._kept.values():
+                if kept.claim.execution_id == execution_id and kept.lose is not None:
+                    return ClaimLease(kept)
+        return None
 
     def drop(self, token: str) -> None:
         """Renew a claim no more."""

@@ -13,6 +13,7 @@ import marshal
 import os
 import select
 import sys
+import time
 
 import _signal
 import _socket
@@ -222,6 +223,7 @@ class Launcher(attune_children.Children):
     def watch(self):
         """Watch the child and all that it leaves below us, until nothing is there."""
         self.group = self.child  # it leads one
+        until = None
         while True:
             empty = self.reap()
             if self.status is not None and self.child is not None:
@@ -234,15 +236,29 @@ class Launcher(attune_children.Children):
                 return
             message = self.taken()  # several may have come at once
             if message is None:
-                self.turn()
-            elif message["do"] == "standby":
-                self.ahead = message, self.ends_of(message)
+                if self.lapses(until):
+                    return
             elif message["do"] in {"terminate", "kill"}:
                 self.forget_ahead()  # only what ended by itself, and left nothing, has a next one at once
                 if message["do"] == "kill":
                     self.kill()
                     return
                 self.terminate()
+            elif message["do"] == "standby":
+                self.ahead = message, self.ends_of(message)
+            else:
+                until = message.get("until", until)
+
+    def lapses(self, until):
+        """Wait for the next thing to do; give whether the lease was over before, so that all was killed."""
+        left = None if until is None else max(0.0, until - time.monotonic())
+        if left != 0.0:
+            self.turn(left)
+            return False
+        self.forget_ahead()  # the worker was stopped, or has lost its claim: another one may run the action now
+        self.say("lapsed", "-")
+        self.kill()
+        return True
 
     def kill(self):
         """Kill all that is below us, and say how it ended."""
