@@ -21,7 +21,14 @@ from attune_tasks.errors import (
 from attune_tasks.known_packs import load_packs
 from attune_tasks.masking import Masker
 from attune_tasks.packs import Action, PackRegistry, content_of
-from attune_tasks.process import MAX_ERROR_CHARACTERS, Cancellation, Launchers, LaunchersPolicy, Supervision
+from attune_tasks.process import (
+    MAX_ERROR_CHARACTERS,
+    Cancellation,
+    Launchers,
+    LaunchersPolicy,
+    LiveSink,
+    Supervision,
+)
 from attune_tasks.result import ExecutionResult
 from attune_tasks.runtimes import Runtime, get_runtime
 from attune_tasks.secrets import SecretManager, create_provider
@@ -79,6 +86,7 @@ class ActionExecutor:
                 kept.renew_after,
                 undumpable=kept.undumpable,
                 cgroup=kept.cgroup,
+                standby=kept.standby,
                 guardians=tuple(guardians),
             )
         )
@@ -87,8 +95,13 @@ class ActionExecutor:
         """End the launchers that wait for the next execution."""
         self._launchers.close()
 
-    def execute(self, request: ExecutionRequest, cancellation: Cancellation | None = None) -> ExecutionResult:
-        """Run one execution to its end. What goes wrong is in the result, never raised; all of it is masked."""
+    def execute(
+        self, request: ExecutionRequest, cancellation: Cancellation | None = None, live: LiveSink | None = None
+    ) -> ExecutionResult:
+        """Run one execution to its end. What goes wrong is in the result, never raised; all of it is masked.
+
+        `live` gets what the action says while it runs, masked, too.
+        """
         masker = Masker({})
         missing: tuple[str, ...] = ()
         try:
@@ -104,6 +117,7 @@ class ActionExecutor:
                 output_filter=masker,
                 cancellation=cancellation,
                 launchers=self._launchers,
+                live=live,
             )
             result = self._runtime(context.runtime_name or "").execute(context, supervision)
             return _masked(result, masker, missing)

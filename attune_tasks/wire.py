@@ -14,13 +14,22 @@ from typing import Final
 from attune_tasks.errors import InvalidSecretError
 from attune_tasks.secret_values import SecretBytes
 
-__all__ = ["BLOCK", "NAME_PATTERN", "WIRE_VERSION", "check_secret_name", "check_secret_value", "encode_secrets"]
+__all__ = [
+    "BLOCK",
+    "NAME_PATTERN",
+    "WIRE_VERSION",
+    "check_secret_name",
+    "check_secret_value",
+    "encode_secrets",
+    "encode_variables",
+]
 
 WIRE_VERSION: Final = "1"
 BLOCK: Final = 512
 NAME_PATTERN: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,127}"
 
 _NAME: Final = re.compile(NAME_PATTERN)
+_BYTES: Final = re.compile(rb'[\0-\x1f"\\\x7f]')
 _ESCAPES: Final = {code: f"\\u{code:04x}" for code in (*range(0x20), ord('"'), ord("\\"), 0x7F)}
 
 
@@ -58,6 +67,19 @@ def encode_secrets(secrets: Mapping[str, str]) -> SecretBytes:
         check_secret_name(name)
         check_secret_value(name, value)
         members.append(f'"{name}":"{value.translate(_ESCAPES)}"')
-    line = ("{" + ",".join(members) + "}").encode()
+    return SecretBytes(_padded(("{" + ",".join(members) + "}").encode()))
+
+
+def encode_variables(variables: Mapping[str, bytes]) -> bytes:
+    """Give a line of the same form for environment variables, whose names are shell names and whose bytes are any."""
+    members = [b'"%s":"%s"' % (name.encode(), _BYTES.sub(_escaped, value)) for name, value in variables.items()]
+    return _padded(b"{" + b",".join(members) + b"}")
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0])
+
+
+def _padded(line: bytes) -> bytes:
     padded = -(-(len(line) + 1) // BLOCK) * BLOCK
-    return SecretBytes(line.ljust(padded - 1) + b"\n")
+    return line.ljust(padded - 1) + b"\n"

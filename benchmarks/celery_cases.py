@@ -11,11 +11,12 @@ from celery import Celery
 from attune_tasks import enqueue
 from benchmarks.measuring import interleaved
 from benchmarks.memory import bytes_of, children_of
+from benchmarks.redis_round_trips import counted_round_trips
 from benchmarks.redis_worker import redis_worker
 from benchmarks.rows import Row
 from benchmarks.workspace import MONTH, Bench
 
-__all__ = ["end_to_end", "ten_thousand"]
+__all__ = ["claims", "end_to_end", "ten_thousand"]
 
 _SECONDS = 30
 _EXECUTIONS = 10_000
@@ -41,6 +42,28 @@ def end_to_end(bench: Bench) -> list[Row]:
         Row("Python action end to end by Celery, Redis", f"{against}([sys.executable, script])", python, 0.35),
         Row("shell action end to end by Celery, Redis", f'{against}(["bash", script])', shell, 1.15),
     ]
+
+
+def claims(bench: Bench) -> list[Row]:
+    """Measure what claims and live output add to enqueue to result, and how often an execution waits for Redis."""
+    off = {"ATTUNE_TASKS_CLAIMS__ENABLED": "false"}
+    with redis_worker(bench) as (app, _), redis_worker(bench, **off) as (without, _):
+        ratio = interleaved(lambda: _ours(app, "bench.python"), lambda: _ours(without, "bench.python"), 200)
+        trips = {each: _round_trips(each) for each in (app, without)}
+    return [
+        Row("Python action end to end, with claims", "without", ratio, None),
+        Row("Redis round trips for an execution, with claims", "one", trips[app], None),
+        Row("Redis round trips for an execution, without", "one", trips[without], None),
+    ]
+
+
+def _round_trips(app: Celery) -> float:
+    """Give those of client and worker together, from enqueue to result."""
+    count = 50
+    with counted_round_trips(str(app.conf.broker_url)) as counts:
+        for _ in range(count):
+            _ours(app, "bench.python")
+    return sum(counts.values()) / count
 
 
 def ten_thousand(bench: Bench) -> list[Row]:

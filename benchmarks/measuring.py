@@ -21,6 +21,8 @@ class Side:
     call: Callable[[], Any]
     end: Callable[[], None] = lambda: None
     """Ends what the calls have kept, so that its processor time counts (getrusage(2), RUSAGE_CHILDREN)."""
+    pause: float = 0.0
+    """Seconds before each call, which do not count."""
 
 
 @dataclass(frozen=True)
@@ -97,20 +99,22 @@ class _Batch:
 def _measured(side: Side, at_once: int, calls: int) -> tuple[list[list[float]], float]:
     """Give the seconds of each call by thread, and the processor seconds of all, with all that they have started."""
     before = _cpu_seconds()
-    walls = _in_threads(side.call, at_once, calls)
+    walls = _in_threads(side, at_once, calls)
     side.end()
     return walls, _cpu_seconds() - before
 
 
-def _in_threads(call: Callable[[], Any], at_once: int, calls: int) -> list[list[float]]:
+def _in_threads(side: Side, at_once: int, calls: int) -> list[list[float]]:
     walls: list[list[float]] = [[] for _ in range(at_once)]
     together = threading.Barrier(at_once)
 
     def run(mine: list[float]) -> None:
         together.wait()
         for _ in range(calls):
+            if side.pause:
+                time.sleep(side.pause)
             started = time.perf_counter()
-            call()
+            side.call()
             mine.append(time.perf_counter() - started)
 
     with ThreadPoolExecutor(at_once) as pool:

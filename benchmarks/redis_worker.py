@@ -61,10 +61,11 @@ def naive_shell(month):
 
 
 @contextmanager
-def redis_worker(bench: Bench) -> Iterator[tuple[Celery, int]]:
+def redis_worker(bench: Bench, **variables: str) -> Iterator[tuple[Celery, int]]:
     """Start a redis-server and a prefork worker with two processes; give a client's app, and the worker's pid.
 
-    The server keeps nothing on disk and listens on the loopback interface. Both end with the context.
+    `variables` are set in the worker's environment. The server keeps nothing on disk and listens on the loopback
+    interface. Both end with the context.
     """
     from tests.redis_server import RedisServer
 
@@ -80,6 +81,7 @@ def redis_worker(bench: Bench) -> Iterator[tuple[Celery, int]]:
             "BENCH_SECRETS": json.dumps(SECRETS),
             "ATTUNE_TASKS_PACKS": str(bench.packs),
             "ATTUNE_TASKS_SECRETS__FILE__PATH": str(bench.secrets_file),
+            **variables,
         }
         with _started(server), _worker(home, environ) as pid:
             app = Celery("bench", broker=url, backend=url, include=["attune_tasks.tasks"], set_as_current=False)

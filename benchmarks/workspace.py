@@ -94,10 +94,10 @@ class Bench:
             raise RuntimeError(result.error)
         return result.result
 
-    def ours(self, action: str) -> Side:
+    def ours(self, action: str, pause: float = 0.0) -> Side:
         """Give an action by an executor of its own, which is ended with its launchers."""
         executor = self.new_executor()
-        return Side(lambda: self.execute(action, executor), executor.close)
+        return Side(lambda: self.execute(action, executor), executor.close, pause)
 
     def naive_python(self, script: str = "naive.py") -> Any:
         """Run a Python script as people do today, and give the result that it prints."""

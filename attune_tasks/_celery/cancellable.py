@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from attune_tasks._celery.claims.keeping import KEEPER
 from attune_tasks._celery.executions_here import EXECUTIONS, ExecutionCancellation, Reason
 
 if TYPE_CHECKING:
     from attune_tasks.context import ExecutionRequest
     from attune_tasks.executor import ActionExecutor
+    from attune_tasks.process import LiveSink
     from attune_tasks.result import ExecutionResult, Status
 
 __all__ = ["MESSAGES", "execute_cancellable"]
@@ -28,10 +30,13 @@ MESSAGES: Final[dict[Reason, str]] = {
 _STATUSES: Final[dict[Reason, Status]] = {"soft_time_limit": "timed_out", "claim_lost": "error"}
 
 
-def execute_cancellable(executor: ActionExecutor, request: ExecutionRequest) -> ExecutionResult:
+def execute_cancellable(
+    executor: ActionExecutor, request: ExecutionRequest, live: LiveSink | None = None
+) -> ExecutionResult:
     """Run one execution to its end, as ``executor.execute`` does."""
     with EXECUTIONS.running(request.execution_id) as cancellation, _soft_time_limit(cancellation):
-        result = executor.execute(request, cancellation)
+        cancellation.lease = KEEPER.lease(request.execution_id)
+        result = executor.execute(request, cancellation, live)
     if result.status != "cancelled" or cancellation.reason == "cancelled":
         return result
     error = {"type": cancellation.reason, "message": MESSAGES[cancellation.reason]}

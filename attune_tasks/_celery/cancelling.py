@@ -23,7 +23,7 @@ class CancelAnswer:
     """What came of asking for the end of an execution."""
 
     outcome: Outcome
-    """``cancelling``: it runs, and is being ended; ``cancelled``: it waited in a worker, and has ended;
+    """``cancelling``: it runs, and is being ended; ``cancelled``: it waited, and has ended;
     ``noted``: no worker has it, and it is not started by those that answered, nor, with a Redis for shared state, by
     those that start within a day; ``ended``: it had ended before; ``no_worker``: no worker answered."""
     workers: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class CancelAnswer:
         by = ", ".join(self.workers) or "a worker that starts"
         return {
             "cancelling": f"it is being ended by {by}",
-            "cancelled": f"it waited in {by}, and is not started",
+            "cancelled": f"it waited in {', '.join(self.workers) or 'no worker'}, and is not started",
             "noted": f"it runs nowhere that is known; {by} will not start it",
             "ended": "it had ended before",
             "no_worker": "no worker answered, and nobody will know: it may still be started, or run on",
@@ -60,7 +60,16 @@ def cancel_execution(
         timeout=timeout,
         is_enough=lambda answer: answer in {"cancelling", "cancelled"},
     )
+    if not set(answers.values()) & {"cancelling", "cancelled"} and _waits(app, execution_id):
+        return CancelAnswer("cancelled")
     for outcome in _BY_WEIGHT:
         if found := tuple(sorted(name for name, answer in answers.items() if answer == outcome)):
             return CancelAnswer(outcome, found)
     return CancelAnswer("noted") if noted else CancelAnswer("no_worker")
+
+
+def _waits(app: Celery, execution_id: int) -> bool:
+    """End an execution that waits in the shared state, for others or for its next attempt; give whether it was so."""
+    from attune_tasks._celery.claims.reaping import cancel_waiting
+
+    return cancel_waiting(app, execution_id)

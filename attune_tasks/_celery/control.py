@@ -19,7 +19,8 @@ from attune_tasks._celery.executions_here import EXECUTIONS
 from attune_tasks._celery.launchers_seen import launchers_below
 from attune_tasks._celery.pool_channels import CHANNELS
 from attune_tasks._celery.shared_notes import notes_left
-from attune_tasks.ids import ID_BITS, task_id_of
+from attune_tasks._celery.whole_log_lines import fork_between_log_lines
+from attune_tasks.ids import ID_BITS
 from attune_tasks.settings.credentials import credential_variables
 
 __all__ = ["attune_cancel", "attune_executions", "attune_launchers", "read_notes", "ready"]
@@ -33,18 +34,15 @@ def attune_cancel(state: Any, execution_id: str, **_: Any) -> dict[str, str]:
     if not str(execution_id).isdecimal() or not 0 < int(execution_id) < 1 << ID_BITS:
         return {"error": "an execution id is a decimal number from 1 to 2**63 - 1"}
     number = int(execution_id)
-    request = _request_of(number)
-    runs_here = EXECUTIONS.runs(number)
+    requests = _requests_of(number)
+    is_running = EXECUTIONS.runs(number)
     note(number)
     CHANNELS.send(number, "cancelled")
     uses_event_loop = bool(state.consumer.controller.use_eventloop)
-    if runs_here or (request is not None and request.may_run(uses_event_loop=uses_event_loop)):
-        outcome = "cancelling"
-    elif request is not None:
+    waiting = [request for request in requests if not request.may_run(uses_event_loop=uses_event_loop)]
+    for request in waiting:
         request.end_before_start()
-        outcome = "cancelled"
-    else:
-        outcome = "noted"
+    outcome = "cancelling" if is_running or len(requests) > len(waiting) else "cancelled" if waiting else "noted"
     logger.info("execution %s: cancel, %s", number, outcome)
     return {"ok": outcome}
 
@@ -59,23 +57,30 @@ def attune_launchers(state: Any, **_: Any) -> dict[str, Any]:  # noqa: ARG001 - 
 @inspect_command(name=LIST_EXECUTIONS)
 def attune_executions(state: Any, **_: Any) -> dict[str, Any]:  # noqa: ARG001 - Celery's own
     """Tell of the executions that this worker has."""
-    requests = [request for request in list(worker_state.requests.values()) if isinstance(request, EndingRequest)]
-    return {"ok": [request.told() for request in requests]}
+    requests = {*worker_state.active_requests, *worker_state.reserved_requests, *_scheduled()}
+    return {"ok": [request.told() for request in requests if isinstance(request, EndingRequest)]}
 
 
-def _request_of(execution_id: int) -> EndingRequest | None:
-    """Give the request of an execution that this worker has taken; None: it has not."""
-    own = worker_state.requests.get(task_id_of(execution_id))
-    if isinstance(own, EndingRequest):
-        return own
-    for request in list(worker_state.requests.values()):  # a foreign task id
-        if isinstance(request, EndingRequest) and request.execution_id == execution_id:
-            return request
-    return None
+def _requests_of(execution_id: int) -> list[EndingRequest]:
+    """Give the requests of an execution that this worker has: of an attempt that ends now, and of the next one.
+
+    Not by Celery's own table, which knows one for each task, and forgets that when any of them ends.
+    """
+    requests = {*worker_state.active_requests, *worker_state.reserved_requests, *_scheduled()}
+    return [
+        request
+        for request in requests
+        if isinstance(request, EndingRequest) and request.execution_id == execution_id and not request.has_ended
+    ]
+
+
+def _scheduled() -> Any:
+    return worker_state.scheduled_requests  # type: ignore[attr-defined]  # not in its stubs
 
 
 def ready() -> None:
     """Ready a worker's main process: a channel to each pool process, and an end for what runs when it ends itself."""
+    fork_between_log_lines()  # before the channels' hooks, for these log while they hold a lock
     CHANNELS.open()
     main = os.getpid()
     atexit.register(lambda: end_what_is_left() if os.getpid() == main else None)

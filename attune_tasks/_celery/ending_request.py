@@ -26,6 +26,7 @@ from attune_tasks._celery.executions_here import EXECUTIONS, Reason
 from attune_tasks._celery.pool_channels import CHANNELS
 from attune_tasks.errors import ActionFailed
 from attune_tasks.ids import execution_id_of
+from attune_tasks.process import end_abandoned
 from attune_tasks.result import ExecutionResult, Status
 
 __all__ = ["EndingRequest", "end_what_is_left"]
@@ -62,6 +63,11 @@ class EndingRequest(Request):
     def execution_id(self) -> int:
         """The execution that the message asks for."""
         return execution_id_of(self.id)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has its end, or nothing is to be done for it."""
+        return self._ended
 
     def may_run(self, *, uses_event_loop: bool) -> bool:
         """Say whether it runs by now, or may have begun.
@@ -150,7 +156,9 @@ class EndingRequest(Request):
         Celery would kill the pool process and store RETRY, from which nothing follows.
         """
         self._shut_down = True
-        if self._have_it_cancelled("worker_shutdown"):
+        told = self._have_it_cancelled("worker_shutdown")
+        CHANNELS.send_close()  # of the pool, too, but that takes Celery some seconds
+        if told:
             return
         super().cancel(pool, signal, emit_retry=False)
         self.end("cancelled", "worker_shutdown", MESSAGES["worker_shutdown"])
@@ -174,6 +182,8 @@ class EndingRequest(Request):
             return super().on_failure(exc_info, send_failed_event, return_ok)
         if not lost:
             return None  # on_timeout is called next
+        if self.worker_pid:
+            end_abandoned(int(self.worker_pid), self.execution_id)
         if self._stored_state() in states.READY_STATES:
             worker_state.task_ready(self)
             return None

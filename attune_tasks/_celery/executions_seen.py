@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
 from celery import Celery
@@ -12,6 +12,7 @@ from celery import Celery
 from attune_tasks._celery.asking_workers import ANSWER_SECONDS, ask_workers
 from attune_tasks._celery.claims.store import claim_store
 from attune_tasks._celery.control_names import EXECUTIONS
+from attune_tasks._celery.progress_state import PROGRESS
 from attune_tasks.ids import task_id_of
 
 __all__ = ["SeenExecution", "seen_executions"]
@@ -43,6 +44,9 @@ class SeenExecution:
     worker: str = ""
     """Which has it, as ``name@host``."""
     attempt: int = 1
+    percent: float | None = None
+    """Its progress, where its action has told any and the result backend has it."""
+    message: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as JSON can hold it: the execution id in decimal digits."""
@@ -61,7 +65,18 @@ def seen_executions(app: Celery, timeout: float = ANSWER_SECONDS) -> list[SeenEx
     else:
         answers = ask_workers(app, EXECUTIONS, timeout=timeout)
         found = [seen for name, answer in answers.items() for each in answer if (seen := _from_worker(name, each))]
-    return sorted(found, key=lambda seen: -seen.age_seconds)
+    return [_with_progress(app, seen) for seen in sorted(found, key=lambda seen: -seen.age_seconds)]
+
+
+def _with_progress(app: Celery, seen: SeenExecution) -> SeenExecution:
+    if seen.state != "running":
+        return seen
+    try:
+        meta: Any = app.backend.get_task_meta(seen.task_id)
+        told = meta["result"] if meta["status"] == PROGRESS else {}
+        return replace(seen, percent=told.get("percent"), message=str(told.get("message") or ""))
+    except Exception:  # noqa: BLE001 - a backend that can't be read; it is listed all the same
+        return seen
 
 
 def _from_record(parts: list[str]) -> SeenExecution:

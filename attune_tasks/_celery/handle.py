@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery, states
 from celery.exceptions import TimeoutError as CeleryTimeoutError
@@ -17,6 +17,9 @@ from attune_tasks._celery.cancelling import CancelAnswer, cancel_execution
 from attune_tasks.errors import ResultTimeoutError
 from attune_tasks.ids import execution_id_of
 from attune_tasks.result import ExecutionResult, Status
+
+if TYPE_CHECKING:
+    from attune_tasks._celery.live_events import Event
 
 __all__ = ["Handle"]
 
@@ -89,6 +92,18 @@ class Handle:
                 return self._read()
             msg = f"{self.action_ref or 'the execution'} ({self.task_id}) has no result: {cause}"
             raise ResultTimeoutError(msg)
+
+    def follow(self, *, wait: bool = True) -> Iterator[Event]:
+        """Give what the action says, masked, as it says it: its output by lines, its progress, and last the end.
+
+        Whoever comes late gets what is kept of the beginning first. Without `wait` it gives what is there by now, and
+        the end where it has come. Without a Redis for shared state it gives the end alone. Each event has a `type`:
+        ``output`` (`stream`, `text`, `dropped`), ``progress`` (`percent`, `message`), ``end`` (`status`). What shared
+        state or the result backend raises for ten seconds on end is raised here; the execution goes on then.
+        """
+        from attune_tasks._celery.following import follow
+
+        return follow(self._async_result, self.execution_id, self.status, wait=wait)
 
     def cancel(self, timeout: float = ANSWER_SECONDS) -> CancelAnswer:
         """Have it ended: SIGTERM to all its processes, the grace, SIGKILL. One that waits is not started.

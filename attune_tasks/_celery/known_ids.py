@@ -16,7 +16,7 @@ from typing import Any, Final
 from celery import Celery, states
 
 from attune_tasks._celery import capturing
-from attune_tasks._celery.claims.store import claim_store
+from attune_tasks._celery.claims.store import record_store
 from attune_tasks._celery.result_expiry import kept_seconds
 from attune_tasks._celery.shared_state import shared_state
 from attune_tasks.errors import ExecutionExistsError, SettingsError
@@ -36,7 +36,7 @@ def note_id(app: Celery, task_id: str, action_ref: str, *, given: bool, delay: f
     if capturing.catches(action_ref):
         yield
         return
-    store = claim_store(app)
+    store = record_store(app)
     execution_id = execution_id_of(task_id)
     if store:
         seconds = min(_LONGEST_SECONDS, int(kept_seconds(app) + max(0.0, delay)) + 1)

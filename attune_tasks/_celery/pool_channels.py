@@ -1,4 +1,4 @@
-"""The way from a worker's main process into its pool processes: "end this execution", by execution id.
+"""The way from a worker's main process into its pool processes: "end this execution", by execution id, and "close".
 
 Each fork of the main process is given one end of a socket pair, made just before. It has no name, so nobody else can
 find it; it needs no file, so nothing is left of it; and what is sent before a pool process listens waits in it. What
@@ -14,8 +14,8 @@ import select
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Final, get_args
 
 from attune_tasks._celery.executions_here import EXECUTIONS, ExecutionsHere, Reason
@@ -28,6 +28,7 @@ logger: Final = logging.getLogger("attune_tasks.worker")
 # Whole messages, with no bound on their number but the buffer's; macOS has no such pairs.
 _KIND: Final = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
 _MESSAGE_BYTES: Final = 128
+_CLOSE: Final = b"close"
 
 
 class PoolChannels:
@@ -65,27 +66,44 @@ class PoolChannels:
 
     def send(self, execution_id: int, reason: Reason) -> int:
         """Have each pool process cancel or note an execution; give how many were told."""
+        return self._send(f"{reason} {execution_id}".encode(), f"cancel {execution_id}")
+
+    def send_close(self) -> None:
+        """Have each pool process close what it keeps ready for further executions: there will be none."""
+        self._send(_CLOSE, "close its launchers")
+
+    def listen(self, close: Callable[[], None]) -> None:
+        """In a pool process: act upon what the main process sends, in a thread. Elsewhere: do nothing.
+
+        `close` is called once, in a thread of its own, when the main process says so.
+        """
+        own = self._own
+        if own is None:
+            return
+        start_quiet_thread(lambda: self._act(own, close), "attune-cancel")
+
+    def _send(self, message: bytes, what: str) -> int:
         told = 0
         with self._lock:
             for end in list(self._pools):
                 try:
-                    end.send(f"{reason} {execution_id}".encode())
+                    end.send(message)
                     told += 1
                 except BlockingIOError:
-                    logger.warning("a pool process takes no messages: it was not told to cancel %s", execution_id)
+                    logger.warning("a pool process takes no messages: it was not told to %s", what)
                 except OSError:  # it has ended
                     self._drop(end)
         return told
 
-    def listen(self) -> None:
-        """In a pool process: act upon what the main process sends, in a thread. Elsewhere: do nothing."""
-        if self._own is None:
-            return
-        start_quiet_thread(partial(self._act, self._own), "attune-cancel")
-
-    def _act(self, own: socket.socket) -> None:
+    def _act(self, own: socket.socket, close: Callable[[], None]) -> None:
+        closing = False
         with suppress(OSError):
             while data := own.recv(_MESSAGE_BYTES):
+                if data == _CLOSE:
+                    if not closing:
+                        start_quiet_thread(close, "attune-close")  # it waits for ends, which a cancellation must not
+                    closing = True
+                    continue
                 word, _, number = data.decode(errors="replace").partition(" ")
                 reason: Reason | None = next((known for known in get_args(Reason) if known == word), None)
                 if reason is not None and number.isdecimal():

@@ -7,7 +7,7 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from celery import Task, states
 from celery.exceptions import Ignore, Reject
@@ -41,6 +41,8 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     execution_id = execution_id_of(task_id) if task_id else new_execution_id()
     state = state_of(task.app)
     claim = Claim.of(task)
+    if claim is not None and claim.task_id != task_id:
+        _refuse_other_id(claim, call)
     if not _begin(task, claim):
         logger.warning("execution %s is not begun: its claim is another's by now", execution_id)
         raise Ignore
@@ -51,7 +53,7 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     named = (caller.label, _line(caller.name))
     logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
     with _kept(claim, call.ref):
-        result = _execute(state, call, execution_id, refusal)
+        result = _execute(task, call, execution_id, refusal)
         result = replace(result, attempt=int(task.request.retries or 0) + 1)
         _go_on_with_another(task, state, claim, result)
         data = bounded(result.to_dict(), state.loaded.settings.result)
@@ -73,6 +75,20 @@ def _begin(task: Task[Any, Any], claim: Claim | None) -> bool:
     return True
 
 
+def _refuse_other_id(claim: Claim, call: Call) -> NoReturn:
+    """End what was claimed for a message whose body names another task than its headers: somebody has altered it."""
+    logger.warning("execution %s is refused: its message's body names another task", claim.execution_id)
+    result = ExecutionResult(
+        execution_id=claim.execution_id,
+        action_ref=_line(call.ref),
+        status="error",
+        error={"type": MessageRefusedError.code, "message": "nothing was run: the body is not that of its headers"},
+        finished_at=datetime.now(UTC),
+    )
+    claim.finish(states.FAILURE, result.to_dict())
+    raise Ignore  # a reaper stores it, under its own id
+
+
 def _kept(claim: Claim | None, ref: str) -> AbstractContextManager[None]:
     """Keep the claim until the end is written: while the server can't be reached that may take its time."""
     if claim is None:
@@ -82,12 +98,14 @@ def _kept(claim: Claim | None, ref: str) -> AbstractContextManager[None]:
     return keeping(claim, ref)
 
 
-def _execute(state: AppState, call: Call, execution_id: int, refusal: MessageRefusedError | None) -> ExecutionResult:
+def _execute(
+    task: Task[Any, Any], call: Call, execution_id: int, refusal: MessageRefusedError | None
+) -> ExecutionResult:
     try:
         if refusal is not None:
             raise refusal
         call.check()
-        executor = state.executor
+        executor = state_of(task.app).executor
     except AttuneTasksError as error:
         return ExecutionResult(
             execution_id=execution_id,
@@ -96,10 +114,10 @@ def _execute(state: AppState, call: Call, execution_id: int, refusal: MessageRef
             error={"type": error.code, "message": str(error)},
             finished_at=datetime.now(UTC),
         )
-    from attune_tasks._celery.cancellable import execute_cancellable  # a worker's, too
+    from attune_tasks._celery.live_output import execute_live  # a worker's, too
 
     request = ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
-    return execute_cancellable(executor, request)
+    return execute_live(task, executor, request)
 
 
 def _go_on_with_another(task: Task[Any, Any], state: AppState, claim: Claim | None, result: ExecutionResult) -> None:

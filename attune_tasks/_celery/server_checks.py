@@ -44,14 +44,16 @@ def check_broker(connection: Any) -> None:
         check_memory_policy(connection.default_channel.client)
 
 
-def check_visibility(connection: Any, registry: PackRegistry, settings: Settings) -> str:
+def check_visibility(connection: Any, registry: PackRegistry, settings: Settings, *, claimed: bool) -> str:
     """Say how long the broker waits before it delivers a message again, and how long actions may run.
 
-    Raises SettingsError where that is longer: such an action may run twice.
+    Raises SettingsError where that is longer and executions are not `claimed`: such an action may run twice.
     """
     if connection.transport.driver_type != "redis":
         return "this broker delivers again only what a lost worker had"
     given = float(connection.default_channel.visibility_timeout)
+    if claimed:
+        return f"{given:g} s; a message that comes again is dropped, for executions are claimed"
     limits = [action.timeout if action.timeout is not None else settings.timeout for action in registry.actions]
     longest = _longest([*limits, settings.timeout])
     if longest is not None and longest <= given:
@@ -88,11 +90,15 @@ def describe_shared_state(app: Celery) -> str:
     if state is None:
         return (
             "none, for the result backend is no Redis: no claims, so a lost worker's execution stays as it is; no"
-            " retry, concurrency and idempotency_key; an execution_id that waits can be given again (see state_url)"
+            " retry, concurrency and idempotency_key; output can't be followed; an execution_id that waits can be given"
+            " again (see state_url)"
         )
     check_memory_policy(state.client)
-    expiry = state_of(app).loaded.settings.claims.expiry
-    return f"Redis, keys {state.key('…')}; {_persistence(state.client)}; claims expire after {expiry:g} s"
+    settings = state_of(app).loaded.settings
+    on = f"claims expire after {settings.claims.expiry:g} s"
+    claims = on if settings.claims.enabled else "no claims, for claims.enabled is false"
+    live = "" if settings.live.enabled else "; output can't be followed, for live.enabled is false"
+    return f"Redis, keys {state.key('…')}; {_persistence(state.client)}; {claims}{live}"
 
 
 def _persistence(client: Any) -> str:

@@ -99,8 +99,8 @@ def advice(app: Celery) -> list[Advice]:
     task = app.tasks[_TASK]
     if task.acks_late:
         found.append(Advice("task_annotations", f"acks_late of {_TASK}: an action may run twice: leave it out"))
-    if not task.track_started:
-        found.append(Advice("task_annotations", f"track_started of {_TASK} is off: running shows as pending"))
+    if task.track_started:
+        found.append(Advice("task_annotations", f"track_started of {_TASK}: it is stored anyway: leave it out"))
     return found
 
 

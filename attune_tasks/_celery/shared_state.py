@@ -16,7 +16,7 @@ from celery import Celery
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.errors import SettingsError
 
-__all__ = ["SharedState", "shared_state"]
+__all__ = ["SharedState", "is_redis", "shared_state"]
 
 _ATTRIBUTE: Final = "_attune_tasks_state_backend"
 _lock: Final = threading.Lock()
@@ -45,14 +45,15 @@ def shared_state(app: Celery) -> SharedState | None:
     """
     settings = state_of(app).loaded.settings
     backend: Any = app.backend if settings.state_url is None else _own_backend(app, settings.state_url)
-    if not _is_redis(backend):
+    if not is_redis(backend):
         return None
     name = settings.state_name or str(app.main or "default").translate({ord("{"): "(", ord("}"): ")"})
     options = app.conf.get("result_backend_transport_options") or {}
     return SharedState(backend.client, name, options.get("global_keyprefix") or "")
 
 
-def _is_redis(backend: Any) -> bool:
+def is_redis(backend: Any) -> bool:
+    """Say whether a result backend is Redis."""
     # By the class's family, without importing the package `redis`, which a client may not have.
     return any(
         f"{each.__module__}.{each.__name__}" == "celery.backends.redis.RedisBackend" for each in type(backend).mro()
@@ -73,7 +74,7 @@ def _own_backend(app: Celery, url: str) -> Any:
                 made = made_by(app=app, url=address)
             except Exception:  # noqa: BLE001 - Celery's own of any kind; the text may quote the URL
                 made = None
-            if not _is_redis(made):
+            if not is_redis(made):
                 msg = "state_url: expected a Redis, as redis://…, rediss://… or sentinel://…, and the package redis"
                 raise SettingsError(msg)
             kept = app.__dict__[_ATTRIBUTE] = (os.getpid(), made)

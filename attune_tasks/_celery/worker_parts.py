@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from celery import signals
+from celery._state import get_current_app  # what the proxy celery.current_app asks
+
+from attune_tasks._celery.per_app import state_of
 
 __all__ = ["read_notes", "ready_main_process", "ready_pool_process"]
 
@@ -32,4 +35,4 @@ def ready_pool_process(**_: Any) -> None:
     """Have a pool process listen."""
     from attune_tasks._celery.pool_channels import CHANNELS
 
-    CHANNELS.listen()
+    CHANNELS.listen(state_of(get_current_app()).close)

@@ -129,6 +129,7 @@ def _backend(app: Any) -> str:
 
 
 def _visibility(app: Any, loaded: LoadedSettings) -> str:
+    from attune_tasks._celery.claims.store import claim_store
     from attune_tasks._celery.server_checks import check_visibility
     from attune_tasks.known_packs import load_packs
 
@@ -136,7 +137,8 @@ def _visibility(app: Any, loaded: LoadedSettings) -> str:
         return "the embedded broker delivers a message once"
     with app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=_SECONDS)
-        return check_visibility(connection, load_packs(loaded), loaded.settings)
+        claimed = claim_store(app) is not None
+        return check_visibility(connection, load_packs(loaded), loaded.settings, claimed=claimed)
 
 
 def _providers(loaded: LoadedSettings) -> dict[str, str]:

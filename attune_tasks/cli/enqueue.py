@@ -10,7 +10,9 @@ import click
 
 from attune_tasks.cli.exits import CANCELLED, code_of_result
 from attune_tasks.cli.group import complain, reason_of
+from attune_tasks.cli.live_view import LiveView
 from attune_tasks.cli.loading import load_app
+from attune_tasks.cli.logs import show_events
 from attune_tasks.cli.parameters import parameter_options, read_parameters
 from attune_tasks.cli.results import show_result
 
@@ -36,7 +38,7 @@ __all__ = ["enqueue"]
     metavar="KEY",
     help="Within a day of a first enqueue of REF with this key, give that execution, and send nothing.",
 )
-@click.option("--wait", is_flag=True, help="Wait for the end, show the output, and end as the action does.")
+@click.option("--wait", is_flag=True, help="Wait for the end, show output and progress, and end as the action does.")
 @click.option("--json", "as_json", is_flag=True, help="Print the ids, or with --wait the result, as JSON.")
 @click.pass_context
 def enqueue(  # noqa: PLR0913 - one per option
@@ -61,13 +63,26 @@ def enqueue(  # noqa: PLR0913 - one per option
         return
     if not as_json:
         click.echo(f"attune-tasks: execution {ids['execution_id']}, task {ids['task_id']}", err=True)
+    view = LiveView()
     try:
+        if not as_json:
+            _show(handle, view)
         result = handle.result()
     except KeyboardInterrupt:
         complain(f"no longer waiting; the execution goes on as task {handle.task_id}")
         context.exit(CANCELLED)
-    show_result(result, as_json=as_json)
+    show_result(result, as_json=as_json, output=not view.has_shown_output)
     context.exit(code_of_result(result))
+
+
+def _show(handle: Handle, view: LiveView) -> None:
+    """Show output and progress to the end; where they can't be had, the result will have to do."""
+    try:
+        show_events(handle.follow(), view)
+    except OSError:  # whoever reads it has enough
+        raise
+    except Exception as error:  # noqa: BLE001 - the client's own; its text may quote a URL
+        complain(f"it can't be followed: {reason_of(error)}")
 
 
 def _known_action(app: Any, ref: str) -> Action | None:

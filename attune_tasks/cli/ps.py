@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ps"]
 
-_EXECUTIONS = ("EXECUTION", "ACTION", "STATE", "AGE", "WORKER", "ATTEMPT")
+_EXECUTIONS = ("EXECUTION", "ACTION", "STATE", "AGE", "WORKER", "ATTEMPT", "PROGRESS")
 _LAUNCHERS = ("WORKER", "PID", "PACK", "STATE", "AGE", "MEMORY")
 
 
@@ -70,6 +70,7 @@ def _show(executions: Sequence[SeenExecution], launchers: Sequence[tuple[str, Se
             _duration(each.age_seconds),
             _line(each.worker) or "-",
             str(each.attempt),
+            "-" if each.percent is None else f"{each.percent:g} % {_line(each.message)}".rstrip(),
         )
         for each in executions
     ]

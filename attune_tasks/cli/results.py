@@ -15,15 +15,19 @@ __all__ = ["one_line", "show_result", "summary"]
 _LONGEST: Final = 300
 
 
-def show_result(result: ExecutionResult, *, as_json: bool) -> None:
-    """Print the result as one line of JSON; or the action's own output, then one line about it on standard error."""
+def show_result(result: ExecutionResult, *, as_json: bool, output: bool = True) -> None:
+    """Print the result as one line of JSON; or the action's own output, then one line about it on standard error.
+
+    Without `output` that line alone: the rest has been shown already.
+    """
     if as_json:
         click.echo(result.to_json())
         return
-    for text, truncated, to_stderr in (
+    streams = (
         (result.stdout, result.stdout_truncated, False),
         (result.stderr, result.stderr_truncated, True),
-    ):
+    )
+    for text, truncated, to_stderr in streams if output else ():
         if truncated:
             click.echo("attune-tasks: only the end is kept of what follows", err=True)
         if text:

@@ -13,6 +13,8 @@ import click
 
 from attune_tasks.cli.exits import code_of_result
 from attune_tasks.cli.group import complain
+from attune_tasks.cli.live_sink import ViewSink
+from attune_tasks.cli.live_view import LiveView
 from attune_tasks.cli.loading import load, run_overrides, show_warnings
 from attune_tasks.cli.parameters import parameter_options, read_parameters
 from attune_tasks.cli.results import show_result
@@ -62,8 +64,8 @@ def run(  # noqa: PLR0913 - one per option
 ) -> None:
     """Run the action REF (pack.action) in this process, with no broker.
 
-    Its output is shown with secrets masked once it has ended. Ctrl-C ends the action: SIGTERM, a grace, SIGKILL;
-    Ctrl-C again kills it at once.
+    Its output and its progress are shown as they come, with secrets masked. Ctrl-C ends the action: SIGTERM, a grace,
+    SIGKILL; Ctrl-C again kills it at once.
     """
     from attune_tasks.context import ExecutionRequest
     from attune_tasks.executor import build_executor
@@ -85,13 +87,20 @@ def run(  # noqa: PLR0913 - one per option
         timeout=timeout,
     )
     cancellation = Cancellation()
+    view = LiveView()
+    live = None if as_json else ViewSink(view, loaded.settings.output.keep_bytes)
     try:
         with handled(_asking(cancellation)):
-            result = executor.execute(request, cancellation)
+            result = executor.execute(request, cancellation, live)
+    except BaseException:
+        view.close()
+        raise
     finally:
         cancellation.close()
         executor.close()
-    show_result(result, as_json=as_json)
+    if live is not None:
+        live.close()
+    show_result(result, as_json=as_json, output=not view.has_shown_output)
     context.exit(code_of_result(result))
 
 

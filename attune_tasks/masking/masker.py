@@ -8,7 +8,8 @@ from functools import cached_property
 from itertools import chain, count
 from typing import Any, Final, NoReturn
 
-from attune_tasks.masking.spans import joined_spans
+from attune_tasks.masking.search import Search
+from attune_tasks.masking.stream import StreamMasker
 
 __all__ = ["SHORTEST", "Masker"]
 
@@ -34,13 +35,13 @@ class Masker:
         return {pattern for value in self._secrets.values() for pattern in _patterns_of(value)}
 
     @cached_property
-    def _patterns(self) -> tuple[bytes, ...]:
-        return tuple(_encode(pattern) for pattern in sorted(self._texts))
+    def _search(self) -> Search:
+        return Search(map(_encode, self._texts))
 
-    @cached_property
+    @property
     def margin(self) -> int:
         """Bytes of the longest pattern: how far before the first byte shown an occurrence can begin."""
-        return max(map(len, self._patterns), default=0)
+        return self._search.longest
 
     @cached_property
     def mask(self) -> str:
@@ -49,7 +50,7 @@ class Masker:
 
     def __repr__(self) -> str:
         """Tell the number of patterns only."""
-        return f"Masker({len(self._patterns)} patterns)"
+        return f"Masker({len(self._search.patterns)} patterns)"
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: a pickle would hold the values."""
@@ -62,17 +63,24 @@ class Masker:
         The bytes before `skip` are looked at and not shown: a run that reaches over `skip` gives a mask at the
         start. :attr:`margin` bytes before `skip` are enough to know what more would show.
         """
-        if not (data and self._patterns):
+        if not (data and self._search):
             return data[skip:]
         pieces = []
         position = skip
         mask = _encode(self.mask)
-        for start, end in joined_spans(data, self._patterns):
+        for start, end in self._search.runs(data):
             if end > skip:
                 pieces += [data[position:start], mask]  # the slice is empty where the run began before `skip`
                 position = end
         pieces.append(data[position:])
         return b"".join(pieces)
+
+    def stream(self, skip: int = 0) -> StreamMasker:
+        """Give a masker of one stream, which takes it in pieces: ``feed(bytes) -> bytes``, ``flush() -> bytes``.
+
+        The first `skip` bytes of the stream are looked at and not shown, as in :meth:`mask_bytes`.
+        """
+        return StreamMasker(self._search, _encode(self.mask), skip)
 
     def mask_text(self, text: str) -> str:
         """Give `text` masked; lone surrogates in it stay as they are."""

@@ -10,12 +10,15 @@ __all__ = ["joined_spans", "spans_of"]
 _STRIDE: Final = 4096  # bytes compared at once along a repetition
 
 
-def joined_spans(data: bytes, patterns: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+def joined_spans(data: bytes, patterns: Iterable[bytes], covered: int = 0) -> Iterator[tuple[int, int]]:
     """Yield the runs (start, end) of `data` that occurrences of `patterns` cover, in order.
 
-    Overlapping occurrences are one run; occurrences that only touch are two.
+    Overlapping occurrences are one run; occurrences that only touch are two. The first `covered` bytes are the end of
+    an occurrence that began before `data`.
     """
     spans = sorted(span for pattern in patterns for span in spans_of(data, pattern))
+    if covered:
+        spans.insert(0, (0, covered))
     if not spans:
         return
     start, end = spans[0]

@@ -1,7 +1,7 @@
 """YAML files read safely, with the line of every key, so that a fault can be shown where it stands.
 
-Only plain types are read. Timestamps stay text. Duplicate keys, keys that are not text (YAML 1.1 reads ``on`` as true)
-and merge keys are faults.
+Only plain types are read. Timestamps stay text. Duplicate keys, keys that are not text (YAML 1.1 reads ``yes`` as true)
+and merge keys are faults; ``on`` of ``retry:`` is the text that it looks like.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _MAX_DEPTH: Final = 40
 _MAX_NODES: Final = 20_000
 _TAG: Final = "tag:yaml.org,2002:"
 _AS_TEXT: Final = frozenset({_TAG + "str", _TAG + "timestamp"})
+_ALWAYS_TEXT: Final = frozenset({("retry", "on")})
+"""Keys that mean one thing only, whatever YAML 1.1 reads in them."""
 _PLAIN: Final = frozenset({_TAG + "int", _TAG + "float", _TAG + "bool", _TAG + "null"})
 
 _Key = tuple[str | int, ...]
@@ -81,7 +83,7 @@ class YamlDocument:
                 self.say_at(line, f"{where}<<: merge keys are not read: write the keys out")
             elif not isinstance(name_node, yaml.ScalarNode):
                 self.say_at(line, f"{where}?: expected a key that is text")
-            elif name_node.tag not in _AS_TEXT:
+            elif name_node.tag not in _AS_TEXT and (*key, name_node.value) not in _ALWAYS_TEXT:
                 kind = name_node.tag.removeprefix(_TAG)
                 text = f'YAML 1.1 reads this key as {kind}: write it in quotes, "{name_node.value}"'
                 self.say_at(line, f"{where}{name_node.value}: {text}")

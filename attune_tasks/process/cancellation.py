@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Protocol
 
-__all__ = ["Cancellation"]
+__all__ = ["Cancellation", "Lease"]
+
+
+class Lease(Protocol):
+    """For how long an execution may run without news from its worker, which may be stopped."""
+
+    interval: float
+    """Seconds, after which :meth:`until` may give another time."""
+
+    def until(self) -> float:
+        """Give the time, by time.monotonic(), at which its launcher kills it by itself."""
 
 
 class Cancellation:
@@ -17,6 +28,8 @@ class Cancellation:
         self._lock = threading.RLock()  # re-entrant: a signal handler may interrupt its own thread within cancel()
         self._closed = False
         self.requested = False
+        self.lease: Lease | None = None
+        """None: it may run for as long as its worker lives."""
 
     def cancel(self) -> None:
         """Ask for the end of the execution. Later calls change nothing."""

@@ -1,4 +1,4 @@
-"""The control channel: JSON lines by which a child says its result. See docs/wire-protocol.md.
+"""The control channel: JSON lines by which a child says its result, and how far it is. See docs/wire-protocol.md.
 
 A child can write anything here. It can forge its own result and nothing else: lines are limited in length, values in
 depth, and whatever is not a message is counted and ignored.
@@ -7,15 +7,36 @@ depth, and whatever is not a message is counted and ignored.
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+import math
+from typing import Any, Final, NamedTuple
 
-__all__ = ["MAX_DEPTH", "MAX_ERROR_CHARACTERS", "MAX_LINE_BYTES", "Control", "fault_of"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_ERROR_CHARACTERS",
+    "MAX_LINE_BYTES",
+    "MAX_PROGRESS_CHARACTERS",
+    "Control",
+    "Progress",
+    "fault_of",
+]
 
 MAX_LINE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64
 MAX_ERROR_CHARACTERS: Final = 1 << 16
 """Of an error's text. One of this length was cut, here or in the child, and may end in the midst of a secret."""
+MAX_PROGRESS_CHARACTERS: Final = 512
+"""Of a message on progress. One of this length was cut, here or in the child, and may end in the midst of a secret."""
 _RESULT: Final = b'{"type":"result"'
+_PROGRESS: Final = b'{"type":"progress"'
+
+
+class Progress(NamedTuple):
+    """How far a child says that it is."""
+
+    percent: float
+    """0 to 100, with one decimal."""
+    message: str = ""
+    """Not masked yet, unless it comes in a batch."""
 
 
 class Control:
@@ -30,6 +51,7 @@ class Control:
         self.error: dict[str, str] | None = None
         self.ignored = 0
         """Lines that were no message."""
+        self._progress: Progress | None = None
         self.result_fault: str | None = None
         """Why the last result was refused: ``result_too_large``, ``result_too_deep`` or ``result_not_json``."""
 
@@ -47,20 +69,28 @@ class Control:
             self._skipping = False
         self._take(rest)
 
+    def take_progress(self) -> Progress | None:
+        """Give the last word on progress, once; None where there is nothing new."""
+        progress, self._progress = self._progress, None
+        return progress
+
     def _take(self, piece: bytes) -> None:
         if self._skipping:
             return
         if len(self._pending) + len(piece) > MAX_LINE_BYTES:
+            is_progress = (self._pending or piece).startswith(_PROGRESS)
             self._pending.clear()
             self._skipping = True
             self.ignored += 1
-            self._refuse_result("result_too_large")
+            if not is_progress:
+                self._refuse_result("result_too_large")
         else:
             self._pending += piece
 
     def _message(self, line: bytes) -> None:
         try:
-            message = json.loads(line)
+            # A shell's text may be in any encoding; what is broken in it is not worth the message.
+            message = json.loads(line.decode(errors="replace") if line.startswith(_PROGRESS) else line)
         except (ValueError, RecursionError):
             message = None
         match message:
@@ -72,6 +102,9 @@ class Control:
                     self.result, self.has_result, self.result_fault = value, True, None
             case {"type": "error", "error_type": str(kind), "message": str(text)}:
                 self.error = {"type": _plain(kind), "message": _plain(text)}
+            case {"type": "progress", "percent": int(percent) | float(percent)} if _is_percent(percent, message):
+                said = _plain(message.get("message", ""))[:MAX_PROGRESS_CHARACTERS]
+                self._progress = Progress(round(float(min(100, max(0, percent))), 1), said)
             case _:
                 self.ignored += 1
                 if line.startswith(_RESULT):
@@ -93,6 +126,12 @@ def fault_of(value: Any) -> str | None:
     except ValueError:  # UnicodeEncodeError is one, too
         return "result_not_json"
     return None
+
+
+def _is_percent(percent: float, message: dict[str, Any]) -> bool:
+    text = message.get("message", "")
+    is_number = math.isfinite(percent) if isinstance(percent, float) else not isinstance(percent, bool)
+    return is_number and isinstance(text, str)
 
 
 def _plain(text: str) -> str:

@@ -26,11 +26,10 @@ from attune_tasks.process.cgroup import Cgroup
 from attune_tasks.process.launcher_start import LauncherSpec, opened_processes, start_launcher, what_runs
 from attune_tasks.process.launcher_words import Said, parse_line
 from attune_tasks.process.orphans import LAUNCHERS, now_ticks, start_ticks, sweep
+from attune_tasks.process.program import Pipes, Program
+from attune_tasks.process.standby import STANDBY_SECONDS, Standby
 
-__all__ = ["CONTROL_NUMBER", "Launcher"]
-
-CONTROL_NUMBER: Final = 200
-"""Where a child finds its control channel, and above it a wrapper's own input: scripts like to use 3 and 10."""
+__all__ = ["Launcher"]
 
 _START_SECONDS: Final = 30.0
 _END_SECONDS: Final = 2.0
@@ -56,21 +55,26 @@ class Launcher:
         *,
         undumpable: bool = True,
         cgroup: bool = True,
+        standby: bool = True,
     ) -> None:
         """Start a launcher, and wait until it is ready.
 
         It dies with each of the processes `guardians`, by pid. `cgroup`: it gets one of its own where that can be had.
+        `standby`: in a burst it starts programs ahead of their executions.
         Raises StartError where it does not get ready within 30 seconds.
         """
         self.spec = spec
         self._cgroup: Cgroup | None = None
         self._since = sys.maxsize
         """When what is below it can have begun at the earliest, in the clock ticks of /proc."""
+        self._standby_since = sys.maxsize
+        """The same for what it starts ahead."""
         self._module = Path(spec.entry).stem if spec.entry else None
         self.executions = 0
         self.unforkable: str | None = None
         """Why it can't fork: ``threads``, or ``preload:MODULE:ERROR``."""
         self.reusable = True
+        self.standby = Standby(enabled=standby)
         self.process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
         self._folders = os.path.join(tempfile.gettempdir(), "attune-")  # noqa: PTH118 - text
@@ -93,6 +97,7 @@ class Launcher:
                 "locale": {os.fsencode(name): os.fsencode(value) for name, value in spec.locale},
                 "preload": list(spec.preload),
                 "library": spec.library,
+                "idle_seconds": STANDBY_SECONDS,
             }
             with opened_processes(guardians) as descriptors:
                 self._send(hello, descriptors)
@@ -115,32 +120,40 @@ class Launcher:
         """Give the descriptor that is readable when the launcher has said something."""
         return self._socket.fileno()
 
-    def run(  # noqa: PLR0913 - one message
-        self,
-        *,
-        argv: Sequence[str] | None,
-        env: Mapping[str, str],
-        folder: str | None,
-        ends: Mapping[str, int],
-        numbers: Mapping[str, int],
-        limits: Mapping[str, int],
-        dumpable: bool,
-    ) -> None:
-        """Have a child started; without `argv` by a fork. `folder` None: in the private one. Raises StartError."""
+    def run(self, program: Program, pipes: Pipes) -> None:
+        """Have a program started, or a fork. Raises StartError."""
+        if self._cgroup is not None:
+            self._cgroup.bound(program.limits.get("NPROC"))
+        self._start("run", program, pipes, program.env)
+
+    def run_standby(self) -> None:
+        """Note that the execution of what waits begins. It answers ``absent`` where nothing does. Raises StartError."""
+        self._send({"do": "go"}, ())
+
+    def stand_by(self, program: Program, pipes: Pipes) -> None:
+        """Have a program started ahead, once the present execution is over. Raises StartError."""
+        self._standby_since = now_ticks()
+        ahead = program.ahead.env if program.ahead else {}
+        self._start("standby", program, pipes, {"TMPDIR": self._folder(self.executions + 1), **ahead})
+
+    def _start(self, what: str, program: Program, pipes: Pipes, env: Mapping[str, str]) -> None:
         message = {
-            "do": "run",
-            "argv": None if argv is None else list(map(os.fsencode, argv)),
-            "env": {os.fsencode(name): os.fsencode(value) for name, value in env.items()},
-            "folder": folder,
-            "ends": list(ends),
-            "numbers": dict(numbers),
-            "limits": dict(limits),
-            "dumpable": dumpable,
+            "do": what,
+            "argv": None if program.argv is None else list(map(os.fsencode, program.argv)),
+            "env": {os.fsencode(name): os.fsencode(value) for name, value in program.whole_env(env).items()},
+            "folder": program.working_dir,
+            "ends": list(pipes.theirs),
+            "numbers": program.numbers(),
+            "limits": dict(program.limits),
+            "dumpable": program.dumpable,
             "module": self._module,
         }
-        if self._cgroup is not None:
-            self._cgroup.bound(limits.get("NPROC"))
-        self._send(message, list(ends.values()))
+        self._send(message, list(pipes.theirs.values()))
+
+    def lease(self, until: float) -> None:
+        """Let what runs below the launcher run until then, by time.monotonic(); later leases take its place."""
+        with contextlib.suppress(StartError):  # it is gone, which reading tells
+            self._send({"do": "lease", "until": until}, ())
 
     def terminate(self) -> None:
         """Have SIGTERM sent to all that runs below the launcher."""
@@ -195,16 +208,17 @@ class Launcher:
             return None  # it is none of ours any more, whatever it is
         return [parse_line(line) for line in lines]
 
-    def begin(self) -> None:
+    def begin(self, *, standing_by: bool = False) -> None:
         """Note that an execution begins; until :meth:`finished` it is not to be used again."""
         self.reusable = False
         # Not since its start: other tasks of this process may have started programs between its executions.
-        self._since = now_ticks()
+        self._since = self._standby_since if standing_by else now_ticks()
 
     def finished(self) -> None:
         """Note that an execution is over and nothing of it left; the launcher goes on to its next private folder."""
         self.executions += 1
         self.reusable = True
+        self.standby.ended()
 
     def is_alive(self) -> bool:
         """Say whether it is still there, and has said nothing since its last execution was over."""
@@ -218,6 +232,7 @@ class Launcher:
 
     def hang_up(self) -> None:
         """Let it end, and all below it."""
+        self.standby.close()
         self._socket.close()
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(signal.SIGCONT)  # somebody may have stopped it
@@ -240,6 +255,7 @@ class Launcher:
 
     def let_go(self) -> None:
         """Close the socket and wait for nothing: in a forked copy of the process whose launcher it is."""
+        self.standby.close()
         self._socket.close()
         if self.process is not None:
             self.process.returncode = 0  # another's child: subprocess is not to wait for it

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from attune_tasks.errors import StartError
+from attune_tasks.process.abandoned import mark_of
 
 __all__ = ["LauncherSpec", "opened_processes", "start_launcher", "user_entry", "what_runs"]
 
@@ -56,7 +57,7 @@ def start_launcher(spec: LauncherSpec, theirs: socket.socket, *, undumpable: boo
             as_whom = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     try:
         return subprocess.Popen(
-            [*command, *(["undumpable"] if undumpable else [])],
+            [*command, mark_of(os.getpid()), *(["undumpable"] if undumpable else [])],
             env={},
             cwd="/",
             stdin=subprocess.DEVNULL,

@@ -31,6 +31,8 @@ class LaunchersPolicy:
     """Whether no other process of the same user may look into launchers and forked actions."""
     cgroup: bool = True
     """Whether each launcher gets a cgroup of its own, where the worker can make one."""
+    standby: bool = True
+    """Whether, in a burst, programs are started ahead of their executions, where their runtime can do that."""
     guardians: Sequence[int] = field(default_factory=tuple)
     """Pids of the processes with whose end launchers take all down, beside this one."""
 
@@ -64,6 +66,8 @@ class Launchers:
             self._in_use += 1
             self._slots = max(self._slots, self._in_use)
             launcher = None if single_use else self._taken(spec)
+            for idle in self._idle:
+                idle.standby.close_in_time()
         keep = False
         try:
             if launcher is None:
@@ -95,7 +99,7 @@ class Launchers:
     def _new(self, spec: LauncherSpec) -> Launcher:
         policy = self._policy
         guardians = (os.getpid(), *policy.guardians)
-        return Launcher(spec, guardians, undumpable=policy.undumpable, cgroup=policy.cgroup)
+        return Launcher(spec, guardians, undumpable=policy.undumpable, cgroup=policy.cgroup, standby=policy.standby)
 
     def _taken(self, spec: LauncherSpec) -> Launcher | None:
         """Take the most recently used one of a spec out of those that wait."""

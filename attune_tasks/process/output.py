@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Protocol
 
-__all__ = ["NoFilter", "OutputFilter", "TailBuffer"]
+__all__ = ["NoFilter", "OutputFilter", "StreamFilter", "TailBuffer", "without_broken_start"]
 
 _PIECE_BYTES: Final = 1 << 14
+
+
+class StreamFilter(Protocol):
+    """What masks one stream as it passes."""
+
+    @property
+    def held_bytes(self) -> int:
+        """How much is held back, for it may be the beginning of something that is masked."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes; give what can be shown by now."""
+
+    def flush(self) -> bytes:
+        """Give what was held back: the stream has ended."""
 
 
 class OutputFilter(Protocol):
@@ -20,6 +34,9 @@ class OutputFilter(Protocol):
     def mask_bytes(self, data: bytes, skip: int = 0) -> bytes:
         """Give `data` from the offset `skip` on, masked; the bytes before are looked at and not shown."""
 
+    def stream(self, skip: int = 0) -> StreamFilter:
+        """Give what masks one stream as it passes, its first `skip` bytes looked at and not shown."""
+
 
 class NoFilter:
     """Shows everything: for a runtime used on its own."""
@@ -29,6 +46,24 @@ class NoFilter:
     def mask_bytes(self, data: bytes, skip: int = 0) -> bytes:
         """Give `data` from `skip` on."""
         return data[skip:]
+
+    def stream(self, skip: int = 0) -> StreamFilter:
+        """Give what lets all pass but the first `skip` bytes."""
+        return _Passing(skip)
+
+
+class _Passing:
+    held_bytes = 0
+
+    def __init__(self, skip: int) -> None:
+        self._skip = skip
+
+    def feed(self, data: bytes) -> bytes:
+        skipped, self._skip = self._skip, max(0, self._skip - len(data))
+        return data[skipped:]
+
+    def flush(self) -> bytes:
+        return b""
 
 
 class TailBuffer:
@@ -80,7 +115,7 @@ class TailBuffer:
         if len(masked) > self._cap:
             masked = masked[-self._cap :] if self._cap else b""
         if truncated:
-            masked = _without_broken_start(masked)
+            masked = without_broken_start(masked)
         return masked.decode(errors="replace"), truncated
 
     def _gathered(self) -> bytes:
@@ -89,7 +124,7 @@ class TailBuffer:
         return gathered
 
 
-def _without_broken_start(data: bytes) -> bytes:
+def without_broken_start(data: bytes) -> bytes:
     """Drop what a cut left of a UTF-8 character: up to three continuation bytes."""
     start = 0
     while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:  # noqa: PLR2004 - 10xxxxxx, RFC 3629

@@ -7,13 +7,24 @@ import fcntl
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from attune_tasks.process.launcher import CONTROL_NUMBER
+__all__ = ["CONTROL_NUMBER", "Ahead", "Pipes", "Program"]
 
-__all__ = ["Pipes", "Program"]
+CONTROL_NUMBER: Final = 200
+"""Where a child finds its control channel, and above it a wrapper's own input: scripts like to use 3 and 10."""
 
 _PIPE_BYTES: Final = 1 << 20  # pipe-max-size's default; fewer wake-ups for loud children
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """How a program is started ahead of its execution, and what it is told when that begins."""
+
+    env: Mapping[str, str] = field(repr=False)
+    """Its environment, without what each execution has of its own; TMPDIR is added to it."""
+    line: bytes = field(repr=False)
+    """What comes before all else on its standard input, and tells it the rest of its environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +47,27 @@ class Program:
     """Bounds by their names after ``RLIMIT_``, see setrlimit(2)."""
     dumpable: bool = False
     """Whether a forked child may be looked into by other processes of its user."""
+    ahead: Ahead | None = None
+    """None: it is started when its execution begins, and not before."""
+
+    def same_ahead(self) -> Any:
+        """Give what one that was started ahead must have in common with this one; None: it can't be started ahead."""
+        if self.ahead is None or self.argv is None or self.wrapper_input is not None or self.working_dir or self.limits:
+            return None
+        return self.argv, self.ahead.env, self.control_number
 
     def numbers(self) -> dict[str, int]:
         """Give the descriptors in the child, by name, of what is none of the three standard ones."""
         wrapper_input = {"wrapper_input": self.control_number + 1} if self.wrapper_input is not None else {}
         return {"control": self.control_number, **wrapper_input}
 
-    def whole_env(self) -> dict[str, str]:
-        """Give the environment, with the numbers of the pipes in it."""
+    def whole_env(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Give the environment, or `env` in its place, with the numbers of the pipes in it."""
         numbers = self.numbers()
         variables = {"ATTUNE_CONTROL_FD": str(numbers["control"])}
         if "wrapper_input" in numbers:
             variables["ATTUNE_PARAMS_FD"] = str(numbers["wrapper_input"])
-        return {**self.env, **variables}
+        return {**(self.env if env is None else env), **variables}
 
 
 class Pipes:

@@ -16,6 +16,7 @@ from attune_tasks.process.ending import Ending
 from attune_tasks.process.launcher import Launcher
 from attune_tasks.process.launcher_words import Said
 from attune_tasks.process.launchers import Launchers
+from attune_tasks.process.live import Live, LiveSink
 from attune_tasks.process.output import NoFilter, OutputFilter, TailBuffer
 from attune_tasks.process.program import Pipes, Program
 
@@ -43,6 +44,8 @@ class Supervision:
     cancellation: Cancellation | None = None
     launchers: Launchers | None = None
     """Where launchers come from; None: each execution has one of its own."""
+    live: LiveSink | None = None
+    """Gets what the child says while it runs, masked; None: nobody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Outcome:
     knows, for its launcher was lost."""
     timed_out: bool
     cancelled: bool
+    lapsed: bool
+    """Whether its launcher has ended it, for its lease was over."""
     stdout: str
     stderr: str
     stdout_truncated: bool
@@ -92,29 +97,40 @@ class _Run:
         self._started_at = datetime.now(UTC)
         self._started = time.monotonic()
         self._ending = Ending(launcher, supervision.grace, name)
-        self._timed_out = self._cancelled = False
+        self._timed_out = self._cancelled = self._lapsed = False
+        self._lease = supervision.cancellation.lease if supervision.cancellation is not None else None
+        self._leased_until = 0.0
         self._status: int | None = None
         self._exited = self._over = False
         self._stopped = 0
-        self._look_at = self._started + _LONGEST_WAIT
+        self._look_at = self._started + self._longest_wait()
         self._problem: StartError | None = None
         self._left_behind: list[tuple[int, int]] = []
         self._streams: dict[str, TailBuffer] = {}
         self._control = Control()
+        self._live = None if supervision.live is None else Live(supervision.live, supervision.output_filter)
         self._unsent = {"stdin": memoryview(program.stdin), "wrapper_input": memoryview(program.wrapper_input or b"")}
         self._names: dict[int, str] = {}
         self._poll = select.poll()
-        self._pipes = Pipes(program)
+        waiting = launcher.standby.begin(program)
+        self._standing_by = waiting is not None
+        """Whether the program was started ahead, as far as we know."""
+        if waiting is not None and program.ahead is not None:
+            self._unsent["stdin"] = memoryview(program.ahead.line + program.stdin)
+        self._pipes = waiting or Pipes(program)
 
     def outcome(self) -> Outcome:
         """Supervise to the end."""
-        self._launcher.begin()
+        self._launcher.begin(standing_by=self._standing_by)
         try:
             self._register(self._launcher.fileno(), "launcher", select.POLLIN)
-            self._start()
-            for name in ("wrapper_input", "stdin"):
-                self._send(name)  # a short line fits into the pipe, and needs no turn of the loop
+            if self._standing_by:
+                self._go()
+            else:
+                self._start()
+            self._renew_lease()
             self._watch()
+            self._launcher.standby.prepare(self._program, self._launcher.stand_by)
             self._until_exit()
             self._until_drained()
         finally:
@@ -126,6 +142,8 @@ class _Run:
         if self._problem is not None:
             raise self._problem
         ended = time.monotonic()
+        if self._live is not None:
+            self._live.finish()
         raw_stdout = self._streams["stdout"].raw()
         stdout, stdout_truncated = self._streams["stdout"].finish()
         stderr, stderr_truncated = self._streams["stderr"].finish()
@@ -133,6 +151,7 @@ class _Run:
             return_code=self._status,
             timed_out=self._timed_out,
             cancelled=self._cancelled,
+            lapsed=self._lapsed,
             stdout=stdout,
             stderr=stderr,
             stdout_truncated=stdout_truncated,
@@ -146,31 +165,50 @@ class _Run:
         )
 
     def _start(self) -> None:
-        program = self._program
+        """Have the program started."""
         try:
-            self._launcher.run(
-                argv=program.argv,
-                env=program.whole_env(),
-                folder=program.working_dir,
-                ends=self._pipes.theirs,
-                numbers=program.numbers(),
-                limits=program.limits,
-                dumpable=program.dumpable,
-            )
+            self._launcher.run(self._program, self._pipes)
         except StartError:
             self._lost()
             raise
         finally:
             self._pipes.handed_over()
+        for name in ("wrapper_input", "stdin"):
+            self._send(name)  # a short line fits into the pipe, and needs no turn of the loop
+
+    def _go(self) -> None:
+        """Have the program that waits go on; the launcher is told before it is, see `discard` there."""
+        try:
+            self._launcher.run_standby()
+        except StartError:
+            self._lost()
+            raise
+        self._send("stdin")
+
+    def _start_after_all(self) -> None:
+        """Have the program started, for the launcher says that none waited: nothing has begun."""
+        self._standing_by = False
+        if self._ending.begun:
+            self._lost()
+            return
+        for name in list(self._pipes.ends):
+            self._forget(name)
+        self._unsent["stdin"] = memoryview(self._program.stdin)
+        self._pipes = Pipes(self._program)
+        self._start()
+        self._register_pipes()
 
     def _watch(self) -> None:
         """Make ready for what the child writes, while it starts: the filter takes a moment to be made."""
         keep, output_filter = self._supervision.keep_bytes, self._supervision.output_filter
         self._streams = {name: TailBuffer(keep, output_filter) for name in ("stdout", "stderr")}
-        for name, descriptor in self._pipes.ends.items():
-            self._register(descriptor, name, select.POLLIN if name in _OUTPUTS else select.POLLOUT)
+        self._register_pipes()
         if self._supervision.cancellation is not None:
             self._register(self._supervision.cancellation.fileno(), "cancel", select.POLLIN)
+
+    def _register_pipes(self) -> None:
+        for name, descriptor in self._pipes.ends.items():
+            self._register(descriptor, name, select.POLLIN if name in _OUTPUTS else select.POLLOUT)
 
     def _register(self, descriptor: int, name: str, events: int) -> None:
         self._names[descriptor] = name
@@ -213,13 +251,20 @@ class _Run:
         if now < self._look_at:
             return
         self._look_at = now + self._longest_wait()
+        self._renew_lease()
         if self._launcher.resume():
             self._stopped += 1
             if self._stopped == _STOPPED_TOO_OFTEN:
                 self._ending.abandon()
 
+    def _renew_lease(self) -> None:
+        if self._lease is not None and (until := self._lease.until()) != self._leased_until:
+            self._leased_until = until
+            self._launcher.lease(until)
+
     def _longest_wait(self) -> float:
-        return _LONGEST_WAIT_FOR_KILL if self._ending.begun else _LONGEST_WAIT
+        longest = _LONGEST_WAIT if self._lease is None else min(_LONGEST_WAIT, self._lease.interval)
+        return _LONGEST_WAIT_FOR_KILL if self._ending.begun else longest
 
     def _end(self, *, timed_out: bool = False, cancelled: bool = False) -> None:
         if not (self._timed_out or self._cancelled):
@@ -229,9 +274,11 @@ class _Run:
             self._look_at = min(self._look_at, time.monotonic() + _LONGEST_WAIT_FOR_KILL)
 
     def _turn(self, due: float | None) -> None:
-        """Serve what is ready, or wait for it until `due`, but not longer than the launcher may stay unseen."""
-        longest = self._longest_wait()
-        wait = longest if due is None else min(max(0.0, due - time.monotonic()), longest)
+        """Serve what is ready, or wait for it until `due`, but no longer than launcher and live output may."""
+        wait = self._longest_wait()
+        for each in (due, None if self._live is None else self._live.due):
+            if each is not None:
+                wait = min(max(0.0, each - time.monotonic()), wait)
         for descriptor, _ in self._poll.poll(wait * 1000):
             name = self._names.get(descriptor)
             if name in _OUTPUTS:
@@ -243,6 +290,8 @@ class _Run:
                 self._end(cancelled=True)
             elif name is not None:
                 self._send(name)
+        if self._live is not None:
+            self._live.send_if_due()
 
     def _hear(self) -> None:
         """Take what the launcher has said. It runs as the action's user: words out of place are ignored."""
@@ -254,6 +303,7 @@ class _Run:
             self._lost()
             return
         for said in lines:
+            self._lapsed |= said.word == "lapsed"
             if said.word == "exited" and not self._exited:
                 self._exited = True
                 self._status = _return_code(said.number)
@@ -264,6 +314,8 @@ class _Run:
                 if self._left_behind:
                     self._left_behind = self._launcher.clear(self._left_behind)
                     return
+            elif said.word == "absent" and self._standing_by and not self._exited:
+                self._start_after_all()
             elif said.word == "failed" and not self._exited:
                 self._exited = self._over = True
                 self._problem = self._start_problem(said)
@@ -292,8 +344,12 @@ class _Run:
             return False
         if name == "control":
             self._control.feed(data)
+            if self._live is not None and (progress := self._control.take_progress()) is not None:
+                self._live.progress(progress)
         else:
             self._streams[name].append(data)
+            if self._live is not None:
+                self._live.output(name, data)
             if len(data) == _READ_BYTES:  # it was full; for quiet children a large pipe costs more than it gives
                 self._pipes.widen(name)
         return True

@@ -26,6 +26,7 @@ from attune_tasks.process import (
     run_program,
 )
 from attune_tasks.result import ExecutionResult, Status
+from attune_tasks.runtimes.ahead import ahead_of
 from attune_tasks.runtimes.environment import child_environment, worker_locale
 from attune_tasks.runtimes.parameters import format_parameters
 from attune_tasks.wire import encode_secrets
@@ -37,6 +38,7 @@ CHILD: Final = Path(__file__).parent / "_child"
 _LOST: Final = (
     "the launcher that had started the action was ended, by the action itself or from outside; so was all below it"
 )
+_LAPSED: Final = "its worker did not renew its claim on it, and another one may run it: the action was killed"
 _ENTRY: Final = str(CHILD / "attune_child.py")
 _FAULTS: Final = {
     "result_too_large": "the result is larger than 1 MiB: print it or store it",
@@ -68,6 +70,7 @@ def run(  # noqa: PLR0913 - the optional ones are named
     shell: str | None = None,
     control_number: int = CONTROL_NUMBER,
     interpreter: str | None = None,
+    ahead: bool = False,
 ) -> ExecutionResult:
     """Run `argv` as the child of an execution: secrets' line on its standard input, minimal environment, own session.
 
@@ -76,7 +79,9 @@ def run(  # noqa: PLR0913 - the optional ones are named
     pipe ``ATTUNE_PARAMS_FD``; `secrets_line` is the encoded line where the caller has made it already;
     `shell` sets ``SHELL`` and ``LC_ALL=C``, with ``ATTUNE_LC_ALL`` to set back; `control_number` is the descriptor
     ``ATTUNE_CONTROL_FD``. With `interpreter`, the Python of the action, the child is a fork of a launcher of that
-    interpreter wherever one can be had. Output is masked only where `supervision` brings a filter: the executor's does.
+    interpreter wherever one can be had. With `ahead`, the program can be started ahead of its execution
+    (docs/wire-protocol.md says what it does then). Output is masked only where `supervision` brings a filter: the
+    executor's does.
     """
     stdin = secrets_line or encode_secrets(context.secrets)
     by_stdin = context.parameter_delivery == "stdin"
@@ -104,6 +109,7 @@ def run(  # noqa: PLR0913 - the optional ones are named
             control_number=control_number,
             limits=confinement.limits.by_resource(),
             dumpable=confinement.dumpable,
+            ahead=ahead_of(context, env, in_env, launcher.folder) if ahead else None,
         )
         name = f"execution {context.execution_id} of {context.action_ref}"
         outcome = run_program(launcher, program, supervision, context.timeout, name)
@@ -195,6 +201,8 @@ def _judge(  # noqa: PLR0911 - a line for each way to end
         return "timed_out", {"type": "timed_out", "message": "the action ran longer than its timeout and was ended"}
     if outcome.cancelled:
         return "cancelled", {"type": "cancelled", "message": "the execution was cancelled"}
+    if outcome.lapsed:
+        return "error", {"type": "claim_lost", "message": _LAPSED}
     if outcome.return_code is None:
         return "error", {"type": "launcher_lost", "message": _LOST}
     if outcome.return_code == 0 and outcome.control.error is None:

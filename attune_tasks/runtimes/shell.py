@@ -60,6 +60,7 @@ class ShellRuntime:
             # In the C locale the line is bytes, and bash starts and parses in two thirds of the time; without SHELL it
             # would look itself up in the user database.
             shell=bash,
+            ahead=context.code is None,
         )
 
     def execute_shell_code(

@@ -18,6 +18,7 @@ __all__ = [
     "FileProviderSettings",
     "LaunchersSettings",
     "LimitsSettings",
+    "LiveSettings",
     "OutputSettings",
     "ResultSettings",
     "SecretsSettings",
@@ -137,6 +138,21 @@ class ResultSettings(_Group):
     value_bytes: Size = Field(256 * _KIB, description="Bytes of the action's result as JSON.")
 
 
+class LiveSettings(_Group):
+    """What can be followed while an execution runs, by shared state."""
+
+    enabled: bool = Field(default=True, description="Whether output and progress are written there as they come.")
+    keep_bytes: Annotated[int, Field(ge=1), BeforeValidator(_refuse_bool)] = Field(
+        1024 * _KIB, description="Bytes kept of each execution's end."
+    )
+    keep_entries: Annotated[int, Field(ge=1), BeforeValidator(_refuse_bool)] = Field(
+        10_000, description="Batches kept of each; an execution has at most 10 a second."
+    )
+    keep_seconds: Seconds | None = Field(
+        None, description="Seconds for which they are kept after the last; none: as long as a result, or a day."
+    )
+
+
 class EnvironmentSettings(_Group):
     """What every child's environment holds."""
 
@@ -159,11 +175,18 @@ class LaunchersSettings(_Group):
     cgroup: bool = Field(
         default=True, description="Whether each launcher gets a cgroup, where the worker can make one below its own."
     )
+    standby: bool = Field(
+        default=True, description="Whether, in a burst, the bash of the next shell action is started ahead of it."
+    )
 
 
 class ClaimsSettings(_Group):
     """Claims on executions, in the shared state."""
 
+    enabled: bool = Field(
+        default=True,
+        description="Whether executions are claimed where there is shared state; else no retry and no concurrency.",
+    )
     expiry: Annotated[float, Field(ge=1, allow_inf_nan=False), BeforeValidator(_refuse_bool)] = Field(
         30.0, description="Seconds after which a claim that was not renewed counts as its worker's loss."
     )
@@ -207,6 +230,7 @@ class Settings(_Group):
     secrets: SecretsSettings = Field(SecretsSettings(), description="Where secrets come from.")
     output: OutputSettings = Field(OutputSettings(), description="What is kept of a child's output.")
     result: ResultSettings = Field(ResultSettings(), description="What goes into the Celery result.")
+    live: LiveSettings = Field(LiveSettings(), description="What can be followed while an execution runs.")
     isolation: Isolation = Field(
         "fork", description="fork: Python actions are forks of their pack's launcher; exec: a fresh interpreter each."
     )

@@ -153,6 +153,12 @@ class KillSite:
         folders = frozenset(self._others(()))
         return Tracks(frozenset({main, *below(main)}), (self.place.folder,), folders)
 
+    def with_launchers(self, tracks: Tracks, running: CeleryWorker) -> Tracks:
+        """Give `tracks` with all launchers of a worker, those that wait for their next execution, too."""
+        launchers = {seen for seen in below(Seen.of(running.process.pid)) if _is_launcher(seen)}
+        assert launchers
+        return replace(tracks, processes=tracks.processes | launchers)
+
     def assert_undisturbed(self, neighbour: Begun) -> None:
         """See that the neighbour goes on, and succeeds; and that then there is nothing in the temporary folder."""
         assert self.state(neighbour) == "STARTED"
@@ -188,10 +194,9 @@ class KillSite:
         noted = frozenset(Seen.of(int(line)) for line in pids.read_text(encoding="utf-8").split())
         assert len(noted) == (PROCESSES if ref != NEIGHBOUR else 2)
         launcher = parent_of(main)
-        name = Path(f"/proc/{launcher.pid}/comm").read_text(encoding="utf-8")
         folder = Path(os.readlink(f"/proc/{main.pid}/cwd"))  # noqa: PTH115 - of a process
         assert list(folder.iterdir()), folder
-        assert (name == "attune-launcher\n") is (ref != "naive")
+        assert _is_launcher(launcher) is (ref != "naive")
         tree = noted | below(launcher if ref != "naive" else main)
         return Begun(
             ref=ref,
@@ -203,6 +208,14 @@ class KillSite:
             folder=folder,
             tracks=Tracks(tree, (folder, pids), frozenset({folder})),
         )
+
+
+def _is_launcher(process: Seen) -> bool:
+    """Tell a launcher, or a fork of one, by its name."""
+    try:
+        return Path(f"/proc/{process.pid}/comm").read_text(encoding="utf-8") == "attune-launcher\n"
+    except OSError:
+        return False
 
 
 def tracks_of(begun: Sequence[Begun], *, launchers: bool = False, slots: bool = False) -> Tracks:

@@ -215,6 +215,7 @@ def test_the_messages_of_the_wire_are_understood() -> None:
     control.feed(block("wire-messages").encode())
     assert control.result == {"closed": "2026-04"}
     assert control.error == {"type": "LedgerLocked", "message": "the month is closed already"}
+    assert control.take_progress() == (42.5, "copying the ledger")
     assert control.ignored == 0
 
 

@@ -157,11 +157,11 @@ def test_an_execution_is_cancelled_and_launchers_are_listed_as_the_page_says(pro
     (actions / "sleep.sh").write_text("sleep 60\n")
     _, start = block("ops-start").splitlines()
     with project.running(start):
-        command, header, row = block("ops-ps").splitlines()
+        command, nothing, empty, header, row = block("ops-ps").splitlines()
         greet(project)
         shown = project.type(command).splitlines()
-        assert shown[0].split() == header.split()
-        assert [len(line.split()) for line in shown] == [6, *[len(row.split())] * (len(shown) - 1)]
+        assert [shown[0], shown[1], shown[2].split()] == [nothing, empty, header.split()]
+        assert {len(line.split()) for line in shown[3:]} == {len(row.split())}
         typed, program = block("ops-cancel"), block("ops-cancel-handle")
         for is_typed in (True, False):
             ids = json.loads(project.type("$ attune-tasks enqueue hello.sleep --json"))
@@ -174,6 +174,12 @@ def test_an_execution_is_cancelled_and_launchers_are_listed_as_the_page_says(pro
                 (project.folder / "cancel.py").write_text(text, encoding="utf-8")
                 assert project.type(f"$ {sys.executable} cancel.py") == "cancelling\n"
             eventually(lambda: "busy" not in project.type(command))
+
+
+def test_the_second_enqueue_with_a_key_is_the_first_as_the_page_says(project: Project) -> None:
+    code = "from attune_tasks.app import app; app.set_current()\n" + block("ops-idempotency")
+    (project.folder / "twice.py").write_text(code, encoding="utf-8")
+    assert project.type(f"$ {sys.executable} twice.py") == ""
 
 
 def test_the_example_of_celery_settings_is_in_force(project: Project) -> None:

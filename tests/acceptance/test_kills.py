@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -143,6 +144,34 @@ def test_sigkill_of_the_launcher_leaves_nothing(
     assert site.ends(begun) == dict.fromkeys(KINDS, ("error", "launcher_lost", "FAILURE"))
     younger.go()
     site.assert_succeeded(younger)
+
+
+@pytest.mark.parametrize("pool", ["prefork"], indirect=True)
+def test_sigkill_of_launcher_and_pool_process_at_once_leaves_nothing(
+    site: KillSite, running: CeleryWorker, pool: str, neighbour: Begun
+) -> None:
+    begun = site.begin_all()
+    naive = site.begin_naive()  # another's, from which what is left has to be told
+    event = now()
+    for each in begun:
+        os.kill(each.slot.pid, signal.SIGSTOP)  # so that it can't see its launcher's end
+    for each in begun:
+        os.kill(each.launcher.pid, signal.SIGKILL)
+        os.kill(each.slot.pid, signal.SIGKILL)
+    try:
+        # When Celery notices is its own affair. Once an end is told, nothing is left.
+        assert site.ends(begun) == dict.fromkeys(KINDS, ("error", "worker_lost", "FAILURE"))
+        left = tracks_of(begun, launchers=True, slots=True).left()
+        assert not left, left
+        kill_time("SIGKILL of launcher and pool process", pool, now() - event)
+        noted = {int(line) for line in Path(f"{naive.file}.pids").read_text(encoding="utf-8").split()}
+        assert noted <= {process.pid for process in naive.tracks.living()}
+    finally:
+        kill_all(naive.tracks.living())
+        wait_until(lambda: site.state(naive) in {"SUCCESS", "FAILURE"}, "the end of the naive task")
+        for path in naive.folder.iterdir():
+            path.unlink()
+        naive.folder.rmdir()
 
 
 @pytest.mark.parametrize("pool", ["prefork"], indirect=True)

@@ -68,12 +68,17 @@ def test_a_soft_shutdown_lets_succeed_what_ends_in_time(site: KillSite, pool: st
 @POOLS
 def test_a_cold_shutdown_cancels_all(site: KillSite, pool: str) -> None:
     with site.worker(pool) as running:
+        quick = site.begin_neighbour()
         begun = [*site.begin_all(), site.begin_neighbour()]
+        quick.go()
+        site.assert_succeeded(quick)  # so that its launcher waits for another
+        ours = site.with_launchers(tracks_of(begun), running)
+        assert quick.launcher in ours.processes
         whole = site.whole(running)
         event = now()
         running.process.send_signal(signal.SIGQUIT)
-        # What waits for its next execution, and the pool itself, go when Celery has closed it, which takes its time.
-        kill_time("cold shutdown", pool, seconds_until_gone(tracks_of(begun), event))
+        # The pool itself goes when Celery has closed it, which takes its time.
+        kill_time("cold shutdown", pool, seconds_until_gone(ours, event))
         running.process.wait(SECONDS)
         seconds_until_gone(whole, now())
         kill_time("cold shutdown: the worker, too", pool, now() - event)

@@ -26,6 +26,7 @@ _ACTIONS: Final = {
         _FLAKY,
         _PARAMETERS + "  good: {type: integer, default: 3}\nretry: {max_attempts: 3, backoff: 0.1, jitter: 0}\n",
     ),
+    "slow_retry": (_FLAKY, _PARAMETERS + "  good: {type: integer, default: 9}\nretry: {backoff: 600}\n"),
     "retrying": (
         _FLAKY,
         _PARAMETERS + "  good: {type: integer, default: 2}\nretry: {max_attempts: 3, backoff: 3, jitter: 0}\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import statistics
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,15 +23,17 @@ from tests.redis_server import RedisServer
 from tests.waiting import wait_until
 
 SECONDS = 30
-ARRIVAL_SECONDS = 1.0
-"""From the call of cancel() to the SIGTERM in the action, generously: the machine may be busy."""
+ARRIVAL_MEDIAN, ARRIVAL_LONGEST = 0.1, 1.0
+"""Seconds from the call of cancel() to the SIGTERM in the action. Three processes, one after the other, wait for their
+turn on a machine that may be busy: one of several may wait long, half of them do not."""
 
 _TRAP_PYTHON = """\
 import pathlib, signal, sys, time
 def run(params):
     def end(*_):
-        pathlib.Path(params["file"] + ".term").write_text(repr(time.time()))
-        print("asked to end", flush=True)
+        asked = time.time()
+        print("asked to end", flush=True)  # at once: the disk may be slow, and the grace is short
+        pathlib.Path(params["file"] + ".term").write_text(repr(asked))
         sys.exit(0)
     signal.signal(signal.SIGTERM, end)
     print("started", flush=True)
@@ -38,7 +41,7 @@ def run(params):
     time.sleep(120)
 """
 _TRAP_SHELL = """\
-trap 'echo "$EPOCHREALTIME" >"$ATTUNE_ACTION_FILE.term"; echo asked to end; exit 0' TERM
+trap 'asked=$EPOCHREALTIME; echo asked to end; echo "$asked" >"$ATTUNE_ACTION_FILE.term"; exit 0' TERM
 sleep 120 &
 echo started
 touch "$ATTUNE_ACTION_FILE"
@@ -99,8 +102,7 @@ def begun(client: Celery, tmp_path: Path, running: CeleryWorker) -> Any:
 
 @pytest.mark.parametrize("ref", REFS)
 def test_a_running_execution_is_ended_at_once_with_what_it_said(begun: Any, ref: str, client: Celery) -> None:
-    handle, term = begun(ref)
-    asked = time.time()
+    handle, _ = begun(ref)
     answer = handle.cancel()
     assert (answer.outcome, len(answer.workers)) == ("cancelling", 1)
     result = handle.result(timeout=SECONDS)
@@ -111,10 +113,21 @@ def test_a_running_execution_is_ended_at_once_with_what_it_said(begun: Any, ref:
     )
     assert result.stdout == "started\nasked to end\n"
     assert client.AsyncResult(handle.task_id).state == "FAILURE"
-    seconds = float(term.read_text()) - asked
-    logging.getLogger("tests").warning("%s: SIGTERM %.1f ms after the call of cancel()", ref, seconds * 1000)
-    assert seconds < ARRIVAL_SECONDS
     assert handle.cancel().outcome == "ended"
+
+
+def test_the_sigterm_comes_within_a_tenth_of_a_second(begun: Any) -> None:
+    seconds = []
+    for number, ref in enumerate(REFS * 4):
+        handle, term = begun(ref, f"timed{number}")
+        asked = time.time()
+        handle.cancel()
+        assert handle.result(timeout=SECONDS).status == "cancelled"
+        seconds.append(float(term.read_text()) - asked)
+    told = ", ".join(f"{each * 1000:.1f}" for each in sorted(seconds))
+    logging.getLogger("tests").warning("SIGTERM so many ms after the call of cancel(): %s", told)
+    assert statistics.median(seconds) < ARRIVAL_MEDIAN, told
+    assert max(seconds) < ARRIVAL_LONGEST, told
 
 
 def test_a_neighbour_runs_on(begun: Any) -> None:

@@ -20,6 +20,7 @@ from attune_tasks.tasks import run_action
 from tests.celery_worker import CeleryWorker
 from tests.integration.claims_pack import starts, write_claims_pack
 from tests.integration.workers import Place, make_place, worker
+from tests.processes import alive
 from tests.redis_server import RedisServer
 from tests.waiting import wait_until
 
@@ -154,20 +155,29 @@ def handle_again(client: Celery, handle: Handle) -> Handle:
     return Handle.from_task_id(handle.task_id, client)
 
 
-def test_a_stopped_workers_idempotent_execution_runs_elsewhere_and_its_first_result_is_dropped(
-    place: Place, client: Celery, workers: Any
+def test_a_stopped_workers_idempotent_execution_is_killed_before_it_runs_elsewhere(
+    place: Place, client: Celery, workers: Any, pool: str
 ) -> None:
-    first = workers("one", "-P", "threads", "-c", "1")
+    first = workers("one", "-P", pool, "-c", "1")
     file = place.folder / "file"
     handle = enqueue("claims.again", {"file": str(file)}, app=client)
     wait_until(lambda: starts(file), "the action started")
-    os.kill(first.process.pid, signal.SIGSTOP)
-    workers("two", "-P", "threads", "-c", "1")
-    wait_until(lambda: starts(file) == 2, "it started again", SECONDS)
-    os.kill(first.process.pid, signal.SIGCONT)
+    os.killpg(first.process.pid, signal.SIGSTOP)  # its pool processes, too; launchers have sessions of their own
+    workers("two", "-P", pool, "-c", "1")
+    pids: list[int] = []
+
+    def is_running_twice() -> bool:
+        pids[:] = [int(line.split()[1]) for line in file.read_text(encoding="utf-8").splitlines()]
+        return len(pids) == 2
+
+    wait_until(is_running_twice, "it started again", SECONDS)
+    assert not alive(pids[0])
+    assert alive(pids[1])
+    os.killpg(first.process.pid, signal.SIGCONT)
     file.with_name("file.go").touch()
     result = handle.result(SECONDS)
     assert (result.status, result.attempt) == ("succeeded", 2)
+    assert starts(file) == 2
 
 
 def test_an_action_is_retried_as_its_metadata_says(place: Place, client: Celery, workers: Any, pool: str) -> None:
@@ -244,6 +254,34 @@ def test_what_runs_and_waits_is_listed_with_its_worker(place: Place, client: Cel
     later.cancel()
     assert later.result(SECONDS).status == "cancelled"
     assert seen_executions(client) == []
+
+
+def test_what_waits_for_a_ticket_or_its_next_attempt_is_cancelled_at_once(
+    place: Place, client: Celery, workers: Any
+) -> None:
+    workers("one", "-c", "2")
+    files = [place.folder / f"file{number}" for number in range(3)]
+    first = enqueue("claims.single", {"file": str(files[0])}, app=client)
+    wait_until(lambda: starts(files[0]), "it started")
+    linked = place.folder / "linked"
+    task = client.tasks[run_action.name]
+    sent = task.apply_async(
+        ("claims.single", {"file": str(files[1])}), link_error=task.si("claims.quick", {"file": str(linked)})
+    )
+    parked = Handle(sent)
+    wait_until(lambda: record(place, parked).get("state") == "parked", "it is parked")
+    assert parked.cancel().outcome == "cancelled"
+    assert parked.result(1).status == "cancelled"
+    wait_until(lambda: starts(linked) == 1, "link_error ran")
+    retried = enqueue("claims.slow_retry", {"file": str(files[2])}, app=client)
+    wait_until(lambda: starts(files[2]), "its first attempt started")
+    wait_until(lambda: record(place, retried)["attempt"] == "2", "the second one is to follow")
+    wait_until(lambda: record(place, retried)["state"] == "claimed", "the worker has it, for later")
+    assert retried.cancel().outcome in {"cancelled", "cancelling"}  # its first attempt may be about to end
+    assert retried.result(5).status == "cancelled"
+    files[0].with_name("file0.go").touch()
+    assert first.result(SECONDS).succeeded
+    assert (starts(files[1]), starts(files[2])) == (0, 1)
 
 
 def test_without_shared_state_the_workers_tell_what_runs(tmp_path: Path) -> None:

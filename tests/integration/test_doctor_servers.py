@@ -82,10 +82,35 @@ def evicting(own_server: RedisServer) -> Iterator[str]:
 
 def test_all_is_well_on_a_plain_redis(doctor: Doctor) -> None:
     assert doctor.say(0) == {}
-    assert "ok    visibility          3600 s, and no action runs longer than 3600 s" in doctor.all
+    assert (
+        "ok    visibility          3600 s; a message that comes again is dropped, for executions are claimed"
+        in doctor.all
+    )
     assert "ok    results             kept for 86400 s" in doctor.all
-    assert "ok    shared state        Redis, keys attune:{mine}:…" in doctor.all
+    assert "ok    shared state        Redis, keys attune:{mine}:…; a restart loses all of it; claims" in doctor.all
     assert "ok    signing             off: whoever can write to the broker can run actions" in doctor.all
+
+
+def test_what_a_restart_of_redis_keeps_is_said(doctor: Doctor, own_server: RedisServer) -> None:
+    doctor.broker = doctor.backend = own_server.url()
+    with own_server.client() as client:
+        for rules, said in (("60 1", "a restart loses what came since its last snapshot"), ("", "loses all of it")):
+            client.config_set("save", rules)
+            assert doctor.say(0) == {}
+            assert said in doctor.all
+        client.config_set("appendonly", "yes")
+        try:
+            assert doctor.say(0) == {}
+            assert "a restart keeps it (append-only file)" in doctor.all
+        finally:
+            client.config_set("appendonly", "no")
+
+
+def test_without_shared_state_it_is_said_what_is_off(doctor: Doctor) -> None:
+    doctor.backend = f"file://{doctor.folder}"
+    assert doctor.say(0) == {}
+    assert "shared state        none, for the result backend is no Redis: no claims" in doctor.all
+    assert "3600 s, and no action runs longer than 3600 s" in doctor.all
 
 
 def test_a_broker_that_evicts_is_a_failure(doctor: Doctor, evicting: str) -> None:
@@ -132,6 +157,7 @@ def test_a_visibility_timeout_shorter_than_what_runs_is_a_failure(
     if "5000" in said:
         path = doctor.folder / "packs" / "work" / "actions" / "add.yaml"
         path.write_text(path.read_text(encoding="utf-8") + "timeout: 5000\n", encoding="utf-8")
+    doctor.backend = f"file://{doctor.folder}"  # no Redis, so no claims
     found = doctor.say(4, {"broker_transport_options": settings}, **variables)
     assert list(found) == ["visibility"]
     assert said in found["visibility"]
@@ -140,6 +166,7 @@ def test_a_visibility_timeout_shorter_than_what_runs_is_a_failure(
 
 def test_a_visibility_timeout_that_is_long_enough_is_well(doctor: Doctor) -> None:
     options = {"broker_transport_options": {"visibility_timeout": 7200}}
+    doctor.backend = f"file://{doctor.folder}"
     assert doctor.say(0, options, ATTUNE_TASKS_TIMEOUT="7200") == {}
 
 

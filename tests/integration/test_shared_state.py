@@ -74,7 +74,9 @@ def test_two_apps_in_one_database_do_not_see_each_others_executions(make: Make, 
     enqueue("work.add", {"a": 1}, execution_id=wanted, app=make("shipping"))
     assert names(database, "attune:*") == [
         f"attune:{{billing}}:execution:{wanted}",
+        "attune:{billing}:queued",
         f"attune:{{shipping}}:execution:{wanted}",
+        "attune:{shipping}:queued",
     ]
     with pytest.raises(ExecutionExistsError):
         enqueue("work.add", {"a": 1}, execution_id=wanted, app=make("billing"))
@@ -120,8 +122,8 @@ def test_a_global_keyprefix_stands_in_front_as_before_the_results(
     backend: Any = app.backend
     assert backend.task_keyprefix.decode() == f"{front}celery-task-meta-"
     handle = enqueue("work.add", {"a": 1}, app=app)
-    wanted = f"{front}attune:{{billing}}:execution:{handle.execution_id}"
-    assert names(database, "*attune:*") == [wanted]
+    wanted = [f"execution:{handle.execution_id}", "queued"]
+    assert names(database, "*attune:*") == [f"{front}attune:{{billing}}:{each}" for each in wanted]
     state = state_of(app)
     assert len({key_slot(state.key(name).encode()) for name in ("a", "b", "c")}) == 1
 

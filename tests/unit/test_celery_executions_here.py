@@ -93,7 +93,7 @@ for index in range(3):
         with executions.running(100 + index) as cancellation:
             known = executions.noted(7)
             if index != 2:
-                channels.listen()
+                channels.listen(lambda: os.write(writer, b" closed"))
                 os.write(writer, b"ready")
                 select.select([cancellation], [], [])
                 os.write(writer, f" {known} {cancellation.reason} {len(channels._pools)}".encode())
@@ -108,6 +108,7 @@ for index, (pid, reader) in enumerate(pools[:2]):
     print(told, os.read(reader, 100).decode())
     os.waitpid(pid, 0)
 print(channels.send(1, "cancelled"), len(channels._pools))
+channels.send_close()
 """
 
 
@@ -117,6 +118,39 @@ def test_each_pool_process_is_told_and_acts_upon_its_own_execution_alone() -> No
     assert done.stdout.splitlines() == ["2  cancelled revoked 0", "1  cancelled revoked 0", "0 0"]
 
 
+_CLOSE = """
+import os, signal, threading
+from attune_tasks._celery.executions_here import ExecutionsHere
+from attune_tasks._celery.pool_channels import PoolChannels
+
+executions = ExecutionsHere()
+channels = PoolChannels(executions)
+channels.open()
+never = threading.Event()
+
+def close():
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    print("closes", signal.SIGTERM in signals, flush=True)
+    never.wait()  # as for a launcher that does not end at once
+
+if not os.fork():
+    with executions.running(5) as cancellation:
+        channels.listen(close)
+        while not cancellation.requested:
+            pass
+        os._exit(0)
+channels.send_close()
+channels.send_close()
+channels.send(5, "cancelled")
+print(os.wait()[1])
+"""
+
+
+def test_a_pool_process_closes_once_beside_what_it_is_told_later() -> None:
+    done = subprocess.run([sys.executable, "-c", _CLOSE], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines(), done.stderr) == (["closes True", "0"], "")
+
+
 _SIGNALS = """
 import os, signal, threading
 from attune_tasks._celery.executions_here import ExecutionsHere
@@ -124,7 +158,7 @@ from attune_tasks._celery.pool_channels import PoolChannels
 channels = PoolChannels(ExecutionsHere())
 channels.open()
 if not os.fork():
-    channels.listen()
+    channels.listen(os.abort)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # as billiard does while it holds a lock of the pool
     os.kill(os.getpid(), signal.SIGTERM)
     print("lives", signal.sigpending() == {signal.SIGTERM}, flush=True)

@@ -61,6 +61,9 @@ assert handle.status() == "pending"
 stored = {"execution_id": "1", "action_ref": "hello.greet", "status": "failed"}
 app.backend.store_result(handle.task_id, stored, "SUCCESS")
 assert handle.status() == "failed" and handle.result(5).action_ref == "hello.greet"
+assert [event.to_dict() for event in handle.follow()] == [{"type": "end", "status": "failed"}]
+import attune_tasks._celery.live_events
+assert "attune_tasks.process" not in sys.modules
 """
 
 

@@ -20,7 +20,9 @@ SPEC = LauncherSpec("billing", sys.executable)
 @pytest.fixture
 def parent() -> Path:
     found = own_cgroup()
-    assert found is not None, "these tests need a cgroup of version 2 that can be written to"
+    assert found is not None, "these tests need a cgroup of version 2"
+    if os.geteuid() and not os.access(found, os.W_OK):
+        pytest.skip(f"an ordinary user may make no cgroup below {found}, unless it is given it, as by Delegate=yes")
     return found
 
 

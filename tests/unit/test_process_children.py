@@ -285,9 +285,15 @@ def test_an_error_that_is_reported_with_its_variables_holds_no_value(tmp_path: P
 def test_a_timeout_ends_the_process_group_where_there_is_no_proc(tmp_path: Path) -> None:
     # As on macOS: nothing tells the launcher what is below it.
     code = (
-        "import ctypes, json, sys\n"
+        "import ctypes, json, os, sys\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"
-        "assert libc.unshare(0x20000) == 0 and libc.mount(b'none', b'/', None, 0x44000, None) == 0\n"
+        "ids = {'uid': os.geteuid(), 'gid': os.getegid()}\n"
+        "assert libc.unshare(0x20000 | (0x10000000 if ids['uid'] else 0)) == 0, ctypes.get_errno()\n"
+        "if ids['uid']:\n"  # its own user namespace, in which it may mount
+        "    open('/proc/self/setgroups', 'w').write('deny')\n"
+        "    for kind, number in ids.items():\n"
+        "        open(f'/proc/self/{kind}_map', 'w').write(f'{number} {number} 1')\n"
+        "assert libc.mount(b'none', b'/', None, 0x44000, None) == 0\n"
         "assert libc.mount(b'none', b'/proc', b'tmpfs', 0, None) == 0, ctypes.get_errno()\n"
         "from pathlib import Path\n"
         "from attune_tasks.process import Supervision\n"
@@ -336,11 +342,22 @@ def test_a_talkative_action_that_stops_its_launcher_is_over_in_time(tmp_path: Pa
 
 def test_a_cancellation_after_the_exit_leaves_what_is_left_its_grace_and_the_exit_counts(tmp_path: Path) -> None:
     cancellation = Cancellation()
-    text = "(trap 'sleep 0.3; echo cleaned; exit' TERM; echo begun; while :; do sleep 0.05; done) &\nexit 0\n"
-    timer = threading.Timer(0.3, cancellation.cancel)
+    begun = tmp_path / "begun"
+    text = (
+        "(trap 'sleep 0.3; echo cleaned; exit' TERM; echo begun; touch ready; while :; do sleep 0.05; done) &\n"
+        f"until [ -e ready ]; do sleep 0.01; done; echo $$ >{begun}.new; mv {begun}.new {begun}\n"
+    )
+
+    def cancel_after_exit() -> None:
+        wait_until(begun.exists, "the action's last line")
+        child = Path("/proc", begun.read_text().strip())
+        wait_until(lambda: not child.exists(), "the action's end")
+        cancellation.cancel()
+
     supervision = Supervision(grace=20, cancellation=cancellation)
-    timer.start()
+    canceller = threading.Thread(target=cancel_after_exit)
+    canceller.start()
     result = run_script("shell", tmp_path, text, supervision=supervision)
-    timer.join()
+    canceller.join()
     cancellation.close()
     assert (result.status, result.stdout) == ("succeeded", "begun\ncleaned\n")

@@ -35,7 +35,7 @@ def advised(**settings: Any) -> dict[str, str]:
         ("task_default_rate_limit", "1/m", "actions wait"),
         ("task_protocol", 1, "have no headers"),
         ("task_annotations", {"attune_tasks.run_action": {"acks_late": True}}, "may run twice"),
-        ("task_annotations", {"attune_tasks.run_action": {"track_started": False}}, "running shows as pending"),
+        ("task_annotations", {"attune_tasks.run_action": {"track_started": True}}, "it is stored anyway"),
     ],
 )
 def test_a_setting_that_hurts_is_named_with_what_to_write_instead(name: str, value: object, said: str) -> None:

@@ -35,11 +35,12 @@ class Claim:
     def of(cls, task: Task[Any, Any]) -> Self | None:
         """Give the claim of the task that runs now; None where there is no shared state, or no worker."""
         told = getattr(task.request, CLAIM_HEADER, None)
-        if task.request.headers:
-            task.request.headers.pop(CLAIM_HEADER, None)  # or a retry's message would have it
+        headers: Any = task.request.headers
+        if isinstance(headers, dict):
+            headers.pop(CLAIM_HEADER, None)  # or a retry's message would have it
         if task.request.is_eager or not isinstance(told, Mapping):
             return None
-        return cls(task.app, str(task.request.id), str(told["token"]), int(told["attempt"]))
+        return cls(task.app, str(told["task_id"]), str(told["token"]), int(told["attempt"]))
 
     @property
     def execution_id(self) -> int:

@@ -25,6 +25,8 @@ __all__ = ["KEEPER", "Keeper", "keeping"]
 logger: Final = logging.getLogger("attune_tasks.claims")
 
 RENEWALS_PER_EXPIRY: Final = 6
+_LEASED_PART: Final = 0.95
+"""Of a claim's time: then a launcher kills by itself what is not to outlive the claim."""
 _IDLE_SECONDS: Final = 6.0
 _DELIVERY_SECONDS: Final = 1.0
 """How long what is delivered may stay unsaid: meanwhile a reaper would only find it so."""
@@ -39,6 +41,21 @@ class _Kept:
     """When it was surely renewed last."""
 
 
+class ClaimLease:
+    """Ends with the claim, a little before: see :class:`attune_tasks.process.Lease`."""
+
+    def __init__(self, kept: _Kept) -> None:
+        """Take what is kept."""
+        self._kept = kept
+        expiry = _expiry(kept.claim.app)
+        self._seconds = expiry * _LEASED_PART
+        self.interval = expiry / RENEWALS_PER_EXPIRY
+
+    def until(self) -> float:
+        """Give the time, by time.monotonic(), at which the action is to be gone."""
+        return self._kept.since + self._seconds
+
+
 class Keeper:
     """The claims of this process. For any thread; a forked process begins with none."""
 
@@ -47,6 +64,7 @@ class Keeper:
         self._wake = threading.Condition()
         self._kept: dict[str, _Kept] = {}
         self._delivered: dict[int, Celery] = {}
+        self._deliver_at = 0.0
         self._thread: threading.Thread | None = None
         self._watch: threading.Thread | None = None
 
@@ -57,6 +75,14 @@ class Keeper:
             self._start()
             if lose is not None and (self._watch is None or not self._watch.is_alive()):
                 self._watch = start_quiet_thread(self._watch_over, "attune-claims-watch")
+
+    def lease(self, execution_id: int) -> ClaimLease | None:
+        """Give for how long an execution may run without news from here; None: on, whatever becomes of its claim."""
+        with self._wake:
+            for kept in self._kept.values():
+                if kept.claim.execution_id == execution_id and kept.lose is not None:
+                    return ClaimLease(kept)
+        return None
 
     def drop(self, token: str) -> None:
         """Renew a claim no more."""
@@ -73,11 +99,11 @@ class Keeper:
     def deliver(self, app: Celery, execution_id: int) -> None:
         """Note that an execution's result is stored and what follows is sent; Redis is told within a second."""
         with self._wake:
-            first = not self._delivered
+            if not self._delivered:
+                self._deliver_at = time.monotonic() + _DELIVERY_SECONDS
+                self._wake.notify_all()
             self._delivered[execution_id] = app
             self._start()
-            if first:
-                self._wake.notify_all()
 
     def flush(self) -> None:
         """Tell now what is delivered. Raises what the client raises."""
@@ -103,12 +129,14 @@ class Keeper:
         renewed = time.monotonic()
         while True:
             with self._wake:
-                self._wake.wait(_DELIVERY_SECONDS if self._delivered else self._pause())
+                due = self._deliver_at - time.monotonic() if self._delivered else self._pause()
+                self._wake.wait(max(0.0, min(due, self._pause())))
                 if not (self._kept or self._delivered):
                     self._thread = None  # started again when it is needed
                     return
             try:
-                if self._delivered:
+                if self._delivered and time.monotonic() >= self._deliver_at:
+                    self._deliver_at = time.monotonic() + _DELIVERY_SECONDS  # where it fails
                     self.flush()
                 if time.monotonic() - renewed >= self._pause():
                     renewed = time.monotonic()

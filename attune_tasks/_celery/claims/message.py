@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -11,6 +10,7 @@ from typing import Any, Self
 from celery import Celery
 from celery.app.task import Context
 from kombu.serialization import loads, prepare_accept_content
+from kombu.utils import json  # a broker's own headers may hold times
 
 __all__ = ["StoredMessage"]
 
@@ -58,7 +58,7 @@ class StoredMessage:
 
     def to_json(self) -> str:
         """Write it down."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return str(json.dumps(asdict(self), separators=(",", ":")))
 
     @classmethod
     def from_json(cls, text: str) -> Self:

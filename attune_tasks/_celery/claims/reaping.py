@@ -20,7 +20,7 @@ from attune_tasks._celery.publishing import on_behalf_of
 from attune_tasks.errors import ActionFailed
 from attune_tasks.result import ExecutionResult
 
-__all__ = ["LOST", "publish_again", "reap"]
+__all__ = ["LOST", "cancel_waiting", "publish_again", "reap"]
 
 logger: Final = logging.getLogger("attune_tasks.claims")
 
@@ -42,6 +42,34 @@ def reap(app: Celery, execution_id: int | None = None) -> int:
             # A stranger's message may hold anything. It comes up again, and once more each half minute.
             logger.error("execution %s can't be ended: %s", each.execution_id, type(error).__name__)  # noqa: TRY400
     return len(due)
+
+
+def cancel_waiting(app: Celery, execution_id: int) -> bool:
+    """End an execution as cancelled that no worker has: it waits for a ticket, or for its next attempt.
+
+    Give whether it was so. Raises what the clients raise.
+    """
+    store = claim_store(app)
+    if store is None:
+        return False
+    attempt, message, task_id, ref = store.read(execution_id, "attempt", "message", "task_id", "ref")
+    if not task_id:
+        return False
+    error = {"type": "cancelled", "message": "the execution was cancelled before its action was started"}
+    result = ExecutionResult(
+        execution_id=execution_id,
+        action_ref=ref,
+        status="cancelled",
+        attempt=int(attempt),
+        error=error,
+        finished_at=datetime.now(UTC),
+    )
+    outcome = json.dumps({"state": states.FAILURE, "result": result.to_dict()})
+    verdict, _ = store.finish(execution_id, "", "cancelled", outcome, only_waiting=True)
+    if verdict != "first":
+        return False
+    _do(app, store, Due("deliver", execution_id, int(attempt), message, outcome, task_id, ref))
+    return True
 
 
 def publish_again(app: Celery, due: Due) -> None:

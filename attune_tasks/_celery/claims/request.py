@@ -114,7 +114,7 @@ class ClaimedRequest(EndingRequest):
             self._drop(f"its claim is {answer}")
             return False
         self._claim = Claim(self.task.app, self.id, token, attempt)
-        self.request_dict[CLAIM_HEADER] = {"token": token, "attempt": attempt}
+        self.request_dict[CLAIM_HEADER] = {"task_id": self.id, "token": token, "attempt": attempt}
         KEEPER.keep(self._claim)
         WAITING.add(token, self)
         return True

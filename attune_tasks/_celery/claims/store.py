@@ -14,7 +14,7 @@ from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.result_expiry import kept_seconds
 from attune_tasks._celery.shared_state import SharedState, shared_state
 
-__all__ = ["REAPED_AT_ONCE", "Answer", "ClaimStore", "Due", "Ticket", "claim_store"]
+__all__ = ["REAPED_AT_ONCE", "Answer", "ClaimStore", "Due", "Ticket", "claim_store", "record_store"]
 
 Answer = Literal["claimed", "held", "expired", "old", "final"]
 Taken = Literal["taken", "parked", "conflict", "lost"]
@@ -107,13 +107,21 @@ class ClaimStore:
         pairs = [part for pair in claims.items() for part in pair]
         return {int(each) for each in self._run("renew", "", self._ttl, *pairs)}
 
-    def finish(self, execution_id: int, token: str, status: str, outcome: str) -> tuple[Verdict, Due | None]:
+    def finish(
+        self, execution_id: int, token: str, status: str, outcome: str, *, only_waiting: bool = False
+    ) -> tuple[Verdict, Due | None]:
         """Write the final state, once; give whether it counts, and what is to be published next.
 
-        `token` is empty for what was not claimed.
+        `token` is empty for what was not claimed. `only_waiting`: only of what waits for a ticket or its next attempt.
         """
-        verdict, *parked = self._run("finish", execution_id, token, status, outcome, self._kept, self._patience)
+        given = (token, status, outcome, self._kept, self._patience, int(only_waiting))
+        verdict, *parked = self._run("finish", execution_id, *given)
         return verdict.decode(), _parked(parked)
+
+    def read(self, execution_id: int, *names: str) -> list[str]:
+        """Give fields of a record, each empty where there is none."""
+        found = self.state.client.hmget(self.state.key("claim", execution_id), names)
+        return [each.decode() if each is not None else "" for each in found]
 
     def again(self, execution_id: int, token: str, attempt: int) -> tuple[str | None, Due | None]:
         """Have attempt `attempt` follow the one that `token` claimed; give its message, None: the claim is another's.
@@ -154,7 +162,12 @@ class ClaimStore:
 
 
 def claim_store(app: Celery) -> ClaimStore | None:
-    """Give the claims of `app`; None where its executions share no state. Ask anew in each process and thread."""
+    """Give the claims of `app`; None where its executions have none. Ask anew in each process and thread."""
+    return record_store(app) if state_of(app).loaded.settings.claims.enabled else None
+
+
+def record_store(app: Celery) -> ClaimStore | None:
+    """Give where executions are noted and listed, claimed or not; None where they share no state."""
     state = shared_state(app)
     if state is None:
         return None

@@ -13,32 +13,31 @@ import marshal
 import os
 import select
 import sys
+import time
 
 import _signal
 import _socket
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, _HERE)
+import attune_children
 import attune_folder
 import attune_setup
 import attune_tree
 
 del sys.path[0]
 
-_NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
 _FATAL = ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "VTALRM", "PROF", "XCPU", "IO", "SYS")
 _SIGNALS = [getattr(_signal, "SIG" + name) for name in _FATAL if hasattr(_signal, "SIG" + name)]
 _READ = 1 << 14
-_SEES_PROCESSES = os.path.exists("/proc/self/stat")  # not on macOS
-_FOLDER_SECONDS = 1.0  # for which the next execution's private folder is kept ready
-_KILL_SECONDS = 10.0
 _CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
 
-class Launcher:
+class Launcher(attune_children.Children):
     """One launcher's state."""
 
     def __init__(self, descriptor):
+        super().__init__()
         self.socket = _socket.socket(fileno=descriptor)
         self.buffer = b""
         self.received = []
@@ -46,7 +45,8 @@ class Launcher:
         self.folders = self.names = None
         self.count = 0  # executions that are over
         self.folder = None
-        self.child = self.status = self.group = None
+        self.ahead = None  # what is to be started ahead, with its ends, once the present execution is over
+        self.idle_seconds = None
         self.wake, wake_writer = os.pipe()
         for end in (self.wake, wake_writer):
             os.set_blocking(end, False)
@@ -64,6 +64,7 @@ class Launcher:
         self.ours += self.guardians
         self.received = []
         self.folders, self.names = hello["folders"], hello["names"]
+        self.idle_seconds = hello["idle_seconds"]
         trouble = attune_setup.preload(hello["entry"], hello["preload"], hello["library"])
         if hello["entry"]:
             sys.modules[hello["module"]].prepare(hello["locale"])
@@ -86,55 +87,111 @@ class Launcher:
         """Start one child after the other, and watch it; come back only in a forked child, with its message."""
         while True:
             message = self.next_message()
-            if self.start(message):
+            if message["do"] == "go":
+                if not self.waiting:
+                    self.say("absent", "-")
+                    continue
+                self.waiting = False
+            elif self.start(message, self.ends_of(message)):
                 return message
             if self.child is not None:
                 self.watch()
             self.remove_folder()
             self.count += 1
-            try:  # noqa: SIM105 - contextlib is not loaded here
-                self.make_folder()
-            except OSError:
-                pass  # tried again when it is needed, and told then
+            self.make_ready()
 
     def next_message(self):
         """Wait for the next thing to do while nothing runs. A late `kill` finds nothing any more."""
         while True:
             message = self.taken()
             if message is None:
-                if not self.turn(_FOLDER_SECONDS):
+                if not self.turn(self.idle_seconds) and self.discard():
                     self.remove_folder()  # an idle worker has nothing in the temporary folder
                     self.turn()
-            elif message["do"] in {"hello", "run"}:
+            elif message["do"] == "standby":  # the execution has ended before we read it
+                self.ahead = message, self.ends_of(message)
+                self.make_ready()
+            elif message["do"] in {"hello", "go"}:
+                return message
+            elif message["do"] == "run":
+                if self.waiting:
+                    self.end_waiting()
+                    self.remove_folder()
                 return message
 
-    def start(self, message):
-        """Start a child; give True in it where it was forked."""
-        ends = dict(zip(message["ends"], self.received))  # noqa: B905 - Python 3.9 knows no strict=
-        self.received = []
+    def make_ready(self):
+        """Make the next execution's private folder, and start there what is to be started ahead."""
+        ahead, self.ahead = self.ahead, None
         try:
             self.make_folder()
-            os.chdir(message["folder"] or self.folder)  # posix_spawn has no such thing
+            if ahead is not None:
+                self.spawn(*ahead, self.folder)
+                self.waiting = True
+        except OSError:
+            pass  # tried again when it is needed, and told then
+        finally:
+            if ahead is not None:
+                self.clean_up(ahead[1])
+
+    def forget_ahead(self):
+        """Start nothing ahead after this execution; the worker notices by the closed ends."""
+        if self.ahead is not None:
+            self.clean_up(self.ahead[1])
+            self.ahead = None
+
+    def discard(self):
+        """End what was started ahead and nobody needed; give False where it is needed after all.
+
+        The worker says `go` before it gives the waiting program anything to do. So one that is stopped, and of which
+        the worker has said nothing by then, has not begun, and can be ended.
+        """
+        if not self.waiting:
+            return True
+        if self.status is None:
+            os.kill(self.child, _signal.SIGSTOP)
+            self.turn(0)
+            if self.buffer:
+                os.kill(self.child, _signal.SIGCONT)
+                return False
+        self.end_waiting()
+        return True
+
+    def ends_of(self, message):
+        """Take the descriptors that came with a message, by name."""
+        ends = dict(zip(message["ends"], self.received))  # noqa: B905 - Python 3.9 knows no strict=
+        del self.received[: len(ends)]
+        return ends
+
+    def clean_up(self, ends):
+        """Close what is the child's, and leave its folder."""
+        os.chdir("/")
+        for end in ends.values():
+            os.close(end)
+
+    def start(self, message, ends):
+        """Start a child; give True in it where it was forked."""
+        self.status = None
+        try:
+            self.make_folder()
             if message["argv"] is None or message["limits"]:
                 # A program is executed at once: it has no use for the locks of threads that a fork leaves behind.
                 problem = message["argv"] is None and self.threads_possible and attune_setup.thread_problem()
                 if problem:
                     self.say("failed", "0", problem)
                     return False
+                os.chdir(message["folder"] or self.folder)
                 self.child = os.fork()
                 if not self.child:
                     self.become(message, ends)
                     return True
             else:
-                self.child = _spawn(message, ends)
+                self.spawn(message, ends, message["folder"] or self.folder)
         except OSError as error:
             self.child = None
             self.say("failed", str(error.errno), "-")
         finally:
             if self.child != 0:
-                os.chdir("/")
-                for end in ends.values():
-                    os.close(end)
+                self.clean_up(ends)
         return False
 
     def become(self, message, ends):
@@ -144,8 +201,8 @@ class Launcher:
         self.socket.detach()
         try:
             os.setsid()
-            for end, number in _placed(message, ends):
-                os.dup2(end, number, inheritable=number in _NUMBERS.values() or message["argv"] is not None)
+            for end, number in attune_children.placed(message, ends):
+                os.dup2(end, number, inheritable=number < 3 or message["argv"] is not None)  # noqa: PLR2004 - stdin, …
             for end in (*self.ours, *ends.values(), 3):
                 if end not in message["numbers"].values():
                     os.close(end)
@@ -165,8 +222,8 @@ class Launcher:
 
     def watch(self):
         """Watch the child and all that it leaves below us, until nothing is there."""
-        self.status = None
         self.group = self.child  # it leads one
+        until = None
         while True:
             empty = self.reap()
             if self.status is not None and self.child is not None:
@@ -179,12 +236,29 @@ class Launcher:
                 return
             message = self.taken()  # several may have come at once
             if message is None:
-                self.turn()
-            elif message["do"] == "terminate":
+                if self.lapses(until):
+                    return
+            elif message["do"] in {"terminate", "kill"}:
+                self.forget_ahead()  # only what ended by itself, and left nothing, has a next one at once
+                if message["do"] == "kill":
+                    self.kill()
+                    return
                 self.terminate()
-            elif message["do"] == "kill":
-                self.kill()
-                return
+            elif message["do"] == "standby":
+                self.ahead = message, self.ends_of(message)
+            else:
+                until = message.get("until", until)
+
+    def lapses(self, until):
+        """Wait for the next thing to do; give whether the lease was over before, so that all was killed."""
+        left = None if until is None else max(0.0, until - time.monotonic())
+        if left != 0.0:
+            self.turn(left)
+            return False
+        self.forget_ahead()  # the worker was stopped, or has lost its claim: another one may run the action now
+        self.say("lapsed", "-")
+        self.kill()
+        return True
 
     def kill(self):
         """Kill all that is below us, and say how it ended."""
@@ -194,53 +268,13 @@ class Launcher:
         self.child = None
         self.say("gone", ",".join("%d:%d" % (pid, attune_tree.owner_of(pid)) for pid in left) or "-")
 
-    def terminate(self):
-        """Ask all that is below us to end."""
-        if _SEES_PROCESSES:
-            attune_tree.terminate(attune_tree.children_of(os.getpid()))
-        else:
-            self.signal_group(_signal.SIGTERM)
-            self.signal_group(_signal.SIGCONT)
-
-    def kill_all(self):
-        """Kill all that is below us; give the pids that can't be."""
-        if not _SEES_PROCESSES:
-            self.signal_group(_signal.SIGKILL)
-        return attune_tree.kill(self.direct_children, self.reap, _KILL_SECONDS)
-
-    def direct_children(self):
-        """Give the pids right below us; where there is no /proc, the child's alone."""
-        if _SEES_PROCESSES:
-            return attune_tree.children_of(os.getpid())
-        return [self.child] if self.child is not None and self.status is None else []
-
-    def signal_group(self, number):
-        """Signal the child's process group, where nothing tells what else is below us."""
-        if self.group is not None:
-            try:  # noqa: SIM105 - contextlib is not loaded here
-                os.killpg(self.group, number)
-            except OSError:
-                pass  # nobody is left in it
-
-    def reap(self):
-        """Take the exit codes of what has ended; give whether nothing is left."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return True
-            if not pid:
-                return False
-            if pid == self.child:
-                self.status = status
-
     def turn(self, seconds=None):
         """Wait until there is something to do, and do it; give whether there was. With the worker's end, all ends."""
         ready = self.poll.poll(None if seconds is None else seconds * 1000)
         for end, _ in ready:
             if end == self.wake:
                 _drain(end)
-                if self.child is None:
+                if self.child is None or self.waiting:
                     self.reap()
             elif end == self.socket.fileno():
                 self.receive()
@@ -296,23 +330,6 @@ class Launcher:
         self.kill_all()
         self.remove_folder()
         os._exit(0)
-
-
-def _spawn(message, ends):
-    """Start a program by vfork and exec, in this folder."""
-    return os.posix_spawn(
-        message["argv"][0],
-        message["argv"],
-        message["env"],
-        file_actions=[(os.POSIX_SPAWN_DUP2, end, number) for end, number in _placed(message, ends)],
-        setsid=True,
-        setsigmask=[],
-        setsigdef=[_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGCHLD, _signal.SIGINT],
-    )
-
-
-def _placed(message, ends):
-    return [(end, _NUMBERS.get(name, message["numbers"].get(name))) for name, end in ends.items()]
 
 
 def _do_nothing(number, frame):

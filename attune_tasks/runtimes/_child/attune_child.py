@@ -7,6 +7,7 @@ that a plain child takes. The secrets' line is read from standard input, and not
 
 import _io
 import _signal
+import _thread
 import builtins
 import gc
 import os
@@ -14,6 +15,7 @@ import sys
 
 _MAX_RESULT = 1 << 20
 _MAX_ERROR = 1 << 16  # characters; process/control.py has the same figure
+_MAX_PROGRESS = 512  # characters; the same. No line of it is longer than a pipe takes in one piece
 _CO_NEWLOCALS = 0x2  # set for functions, not for classes and modules (inspect.CO_NEWLOCALS)
 _FLUSH_FAILED = 120  # what an interpreter ends with that could not write its output
 
@@ -80,7 +82,7 @@ def forked(env, dumpable):
         import ctypes
 
         ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE
-    for name in ("attune_launcher", "attune_folder", "attune_setup", "attune_tree"):
+    for name in ("attune_launcher", "attune_children", "attune_folder", "attune_setup", "attune_tree"):
         sys.modules.pop(name, None)
     _end(_outcome())
 
@@ -109,6 +111,7 @@ def _outcome():
     told = _read_json(_read_all(int(os.environ.pop("ATTUNE_PARAMS_FD"))).decode("utf-8", "surrogatepass"))
     secrets = _read_json(_read_line(told["secrets_bytes"]).decode("utf-8", "surrogatepass"))
     _install_get_secret(secrets)
+    _install_set_progress(control)
     path, code, parameters = told["path"], told["code"], told["parameters"]
     sys.path[:0] = [folder for folder in (path and os.path.dirname(path), told["lib"]) if folder]
     sys.argv = [path or "-c"]
@@ -211,6 +214,7 @@ def _run(path, code, parameters, secrets):
         space["__file__"] = path
     space["_attune_secrets"] = secrets
     space["get_secret"] = builtins.get_secret
+    space["set_progress"] = builtins.set_progress
     exec(compiled, space)
     if not has_run or "run" not in space:
         return None
@@ -249,6 +253,22 @@ def _install_get_secret(secrets):
         return secrets.get(name, default)
 
     builtins.get_secret = get_secret
+
+
+def _install_set_progress(control):
+    def set_progress(percent, message=""):
+        """Say how far the action is, 0 to 100, and what it does; whoever follows it sees that."""
+        percent = float(percent)
+        if percent != percent:  # noqa: PLR0124 - NaN alone is not itself; math is not loaded here
+            text = "set_progress: the percent is not a number"
+            raise ValueError(text)
+        text = _quoted(str(message)[:_MAX_PROGRESS])
+        percent = f"{min(100.0, max(0.0, percent)):.1f}"
+        line = f'{{"type":"progress","percent":{percent},"message":{text}}}\n'
+        with _writing:
+            _write(control, line.encode("utf-8", "replace"))
+
+    builtins.set_progress = set_progress
 
 
 def _kept(descriptor):
@@ -311,6 +331,12 @@ def _refuse(value):
 
 
 _read_json, _dumps = _json_functions()
+try:
+    from _json import encode_basestring as _quoted  # shorter than in ASCII
+except ImportError:
+    _quoted = _dumps
+_writing = _thread.RLock()  # keeps a thread's progress out of the midst of a result
+os.register_at_fork(after_in_child=_writing._at_fork_reinit)  # type: ignore[attr-defined]  # noqa: SLF001 - as threading does
 
 
 def _say_result(control, value):
@@ -323,7 +349,9 @@ def _say_result(control, value):
         if len(text) > _MAX_RESULT - 64:
             problem = "result_too_large", "run() returned more than 1 MiB: print it or store it, and return its place"
             text = None
-    if text is not None and not _write(control, b'{"type":"result","value":' + text.encode() + b"}\n"):
+    with _writing:
+        written = text is None or _write(control, b'{"type":"result","value":' + text.encode() + b"}\n")
+    if not written:
         problem = "result_lost", "the action closed the descriptor by which run() returns its result"
     if problem is not None:
         _say_error(control, *problem)
@@ -333,7 +361,8 @@ def _say_result(control, value):
 
 def _say_error(control, kind, message):
     said = {"type": "error", "error_type": kind[:_MAX_ERROR], "message": message[:_MAX_ERROR]}
-    _write(control, _dumps(said).encode() + b"\n")
+    with _writing:
+        _write(control, _dumps(said).encode() + b"\n")
 
 
 def _text_of(error):

@@ -1,12 +1,15 @@
 -- Write the final state of an execution, once. Gives `first`; `replaced` where it takes the place of `worker_lost`;
 -- `no` where another one stands or the attempt is not the current one. Then what was parked for its ticket, if anything.
 local token, status, outcome = ARGV[3], ARGV[4], ARGV[5]
-local kept, patience = tonumber(ARGV[6]), tonumber(ARGV[7])
+local kept, patience, only_waiting = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
 local key, now = key_of(id), now_ms()
 local state, current = redis.call('HGET', key, 'state'), redis.call('HGET', key, 'token')
 
 local said = redis.sha1hex(outcome)
 
+if only_waiting and state ~= 'parked' and state ~= 'again' then
+  return { 'no' }
+end
 if state == 'final' then
   if token == '' or token ~= current then
     return { 'no' }

@@ -3,6 +3,7 @@
 -- outcome, task id and ref. What is not done within `patience` ms comes up again.
 local at_most, patience, kept = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local now, todo = now_ms(), {}
+local resent_at_most = 10 -- a message that each worker is lost with before its action begins is not sent for ever
 local due
 if id == '' then
   due = redis.call('ZRANGEBYSCORE', claims, '-inf', now, 'LIMIT', 0, 100 * at_most)
@@ -39,10 +40,10 @@ local function take_over(each, state)
   end
   local attempt, attempts = unpack(redis.call('HMGET', key, 'attempt', 'attempts'))
   local republishable = redis.call('HGET', key, 'message') ~= ''
-  if state == 'claimed' and republishable then
+  if state == 'claimed' and republishable and redis.call('HINCRBY', key, 'resent', 1) <= resent_at_most then
     redis.call('HSET', key, 'state', 'again', 'token', '') -- it was not begun: the same attempt
     add('again', each)
-  elseif tonumber(attempt) < tonumber(attempts) and republishable then
+  elseif state == 'begun' and tonumber(attempt) < tonumber(attempts) and republishable then
     redis.call('HSET', key, 'state', 'again', 'token', '', 'attempt', attempt + 1)
     add('again', each)
   else

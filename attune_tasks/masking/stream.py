@@ -1,0 +1,80 @@
+"""Masking a stream as it passes: what is shown is what masking the whole of it would show, as early as can be."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from attune_tasks.masking.search import Search
+
+__all__ = ["StreamMasker"]
+
+
+class StreamMasker:
+    """Takes a stream in pieces of any size, and gives it masked.
+
+    The concatenation of what it gives is ``Masker.mask_bytes`` of the concatenation of what it took. Bytes are held
+    back only while they can be the beginning of something that is masked, so fewer than the longest pattern has, and
+    for however long: only more of the stream, or its end, releases them.
+    """
+
+    __slots__ = ("_covered", "_held", "_mask", "_owes_mask", "_search", "_skip")
+
+    def __init__(self, search: Search, mask: bytes, skip: int = 0) -> None:
+        """Begin a stream whose first `skip` bytes are looked at and not shown."""
+        self._search = search
+        self._mask = mask
+        self._skip = skip
+        self._held = b""
+        self._covered = 0
+        """How many of the held bytes belong to a run that began before them."""
+        self._owes_mask = False
+        """Whether that run has no mask yet, for all of it was skipped so far."""
+
+    @property
+    def held_bytes(self) -> int:
+        """How much is held back."""
+        return len(self._held)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes; give what can be shown by now."""
+        data = self._held + data
+        return self._release(data, self._search.open_from(data))
+
+    def flush(self) -> bytes:
+        """Give what was held back: the stream has ended. Another may begin."""
+        data = self._held
+        shown = self._release(data, len(data))
+        self._skip = 0
+        return shown
+
+    def __repr__(self) -> str:
+        """Tell how much is held back, and nothing of it."""
+        return f"StreamMasker({len(self._held)} bytes held)"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a pickle would hold the values."""
+        msg = "a stream's masker is not pickled: it holds secrets"
+        raise TypeError(msg)
+
+    def _release(self, data: bytes, until: int) -> bytes:
+        """Show `data` up to `until`, from which on nothing is decided; keep the rest."""
+        pieces: list[bytes] = []
+        position = min(self._skip, until)
+        goes_on = bool(self._covered)
+        covered, owes_mask = 0, False
+        for start, end in self._search.runs(data, self._covered):
+            if start >= until and not goes_on:
+                break
+            masked, goes_on = goes_on and not self._owes_mask, False
+            if self._skip < until and end > self._skip:
+                pieces.append(data[position:start])  # empty where the run began before
+                if not masked:
+                    pieces.append(self._mask)
+                    masked = True
+                position = min(end, until)
+            if end > until:
+                covered, owes_mask = end - until, not masked
+        pieces.append(data[position:until])
+        self._skip -= min(self._skip, until)
+        self._held, self._covered, self._owes_mask = data[until:], covered, owes_mask
+        return b"".join(pieces)
