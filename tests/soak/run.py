@@ -26,8 +26,6 @@ from tests.soak.pack import KINDS, write_soak_pack
 __all__ = ["Soak", "Table"]
 
 EXPIRY: Final = 6.0
-_PAUSE: Final = 10.0
-"""Between one kill and the next."""
 _WINDOW: Final = 80
 """Executions that wait or run at once."""
 _LOOK: Final = 0.3
@@ -61,11 +59,12 @@ class Table:
 class Soak:
     """Bounded in number, by `executions`, and in time: `seconds` for sending them, and two minutes and a half more."""
 
-    def __init__(self, folder: Path, executions: int, seconds: float) -> None:
-        """Make the folder, start nothing."""
+    def __init__(self, folder: Path, executions: int, seconds: float, pause: float) -> None:
+        """Make the folder, start nothing; `pause` is what lies between one kill and the next."""
         self._redis = RedisServer(folder, durable=True)
         self._executions = executions
         self._seconds = seconds
+        self._pause = pause
         self._folder = folder
         self._notes = folder / "notes"
         self._temp = folder / "tmp"
@@ -93,7 +92,7 @@ class Soak:
             steady = self._worker(stack, place, "steady", "prefork", 2)
             killed = [self._worker(stack, place, name, name, 3) for name in ("prefork", "threads")]
             memory = Memory(steady.process.pid)
-            chaos = Chaos(killed, self._redis, _PAUSE)
+            chaos = Chaos(killed, self._redis, self._pause)
             stack.callback(chaos.stop)
             chaos.start()
             self._send_all(place, chaos, memory)
@@ -171,7 +170,7 @@ class Soak:
     def _keys_left(self, place: Place) -> list[str]:
         """Name what should not be there; what has an end of its time may be."""
         with self._redis.client(place.database) as redis:
-            keys = [key for key in redis.scan_iter(count=1000) if not key.startswith(b"_kombu.binding.")]
+            keys = [key for key in redis.scan_iter(count=1000) if not key.startswith(b"_kombu.binding")]
             pipeline = redis.pipeline(transaction=False)
             for key in keys:
                 pipeline.ttl(key)
