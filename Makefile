@@ -6,6 +6,8 @@ PYTHON ?=
 TESTS ?=
 # How often: make test-kills TIMES=3
 TIMES ?= 20
+# How many executions, and for how many seconds they are sent at most: make soak SOAK="--executions 500 --seconds 60"
+SOAK ?=
 # Arguments for uv: make lock LOCK=--upgrade
 LOCK ?=
 # Some of the benchmarks' cases: make bench CASES="python shell"
@@ -21,7 +23,7 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header $(LO
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-kills lint format bench tables lock wheel clean
+.PHONY: help demo test test-kills soak lint format bench tables lock wheel clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -37,6 +39,10 @@ test: $(VENV)/.test-installed ## Run all tests (TESTS="arguments for pytest")
 test-kills: $(VENV)/.test-installed ## Kill workers and actions in each way, 20 times over (TIMES=number)
 	@tools/ensure-test-tools
 	@tools/repeat-kills $(VENV) $(TIMES)
+
+soak: $(VENV)/.test-installed ## Run 5,000 executions while workers and Redis are killed, and judge each (SOAK="--executions number")
+	@tools/ensure-test-tools
+	@$(BIN)/python -m tests.soak $(SOAK)
 
 lint: $(VENV)/.test-installed ## Check style, types and layers
 	$(BIN)/ruff check .

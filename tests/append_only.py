@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["states_written"]
+__all__ = ["all_metas", "states_written"]
 
 _META: Final = b"celery-task-meta-"
 
 
 def states_written(folder: Path, task_id: str) -> list[str]:
     """Give Celery's states of a task as they were stored one after the other; `folder` is the server's."""
-    key = _META + task_id.encode()
-    return [
-        json.loads(words[2] if words[0].upper() == b"SET" else words[3])["status"]
-        for words in _commands(folder)
-        if len(words) > 2 and words[1] == key and words[0].upper() in {b"SET", b"SETEX", b"PSETEX"}
-    ]
+    return [meta["status"] for found, meta in all_metas(folder) if found == task_id]
+
+
+def all_metas(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give all that was stored of tasks, with their ids, one after the other."""
+    for words in _commands(folder):
+        name = words[0].upper()
+        if name in {b"SET", b"SETEX", b"PSETEX"} and words[1].startswith(_META):
+            yield words[1].removeprefix(_META).decode(), json.loads(words[2] if name == b"SET" else words[3])
 
 
 def _commands(folder: Path) -> Iterator[list[bytes]]:

@@ -35,8 +35,10 @@ class RedisServer:
         """
         self.port = free_port()
         self.log_path = folder / "redis.log"
-        self._folder = folder
-        kept = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
+        self.folder = folder
+        # Never written anew: a test reads there what has happened.
+        durably = ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]
+        kept = durably if durable else ["--appendonly", "no"]
         self.ca_file = folder / "redis.crt"
         self._tls = tls
         ports = ["--port", str(self.port)]

@@ -39,22 +39,23 @@ class AppState:
     @property
     def loaded(self) -> LoadedSettings:
         """The settings in force, with ``app.conf.attune_tasks`` among them. Raises SettingsError."""
-        with self._lock:
-            if self._loaded is None:
+        if self._loaded is None:  # without the lock: a pool process that is forked while another thread has it waits
+            with self._lock:
                 from attune_tasks.settings import load_settings
 
-                self._loaded = load_settings(app_settings=self._app.conf.get("attune_tasks"))
-            return self._loaded
+                self._loaded = self._loaded or load_settings(app_settings=self._app.conf.get("attune_tasks"))
+        return self._loaded
 
     @property
     def registry(self) -> PackRegistry:
         """The packs that are known here; empty where the default folder is missing. Raises PackError."""
-        with self._lock:
-            if self._registry is None:
-                from attune_tasks.known_packs import load_packs
+        if self._registry is None:
+            with self._lock:
+                if self._registry is None:
+                    from attune_tasks.known_packs import load_packs
 
-                self._registry = load_packs(self.loaded)
-            return self._registry
+                    self._registry = load_packs(self.loaded)
+        return self._registry
 
     @property
     def message_keys(self) -> tuple[bytes, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -11,6 +13,8 @@ from celery import Celery, _state
 from pytest_celery import CeleryTestWorker, RedisTestBackend, RedisTestBroker
 
 from tests.celery_worker import CeleryWorker, celery_worker_command
+from tests.integration.claims_batch import SETTINGS, SLOTS, Batch
+from tests.integration.claims_pack import write_claims_pack
 from tests.integration.workers import Place, make_place, worker
 from tests.nodes import PING_TASKS, LocalContainer, RedisContainer, WorkerContainer
 from tests.redis_server import RedisServer
@@ -36,6 +40,50 @@ def prefork_worker(place: Place) -> Iterator[CeleryWorker]:
 def client(place: Place) -> Celery:
     """Give an app of a user's own on the same broker."""
     return place.client()
+
+
+@pytest.fixture(scope="module")
+def durable_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Run a Redis that keeps what it has, for tests which have something befall it."""
+    server = RedisServer(tmp_path_factory.mktemp("durable-redis"), durable=True)
+    server.start()
+    try:
+        server.note("durable: broker, results and claims")
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def claims_place(tmp_path: Path, durable_redis: RedisServer) -> Place:
+    """Give a folder with the pack `claims`, on a Redis which keeps what it has."""
+    made = make_place(tmp_path, durable_redis)
+    write_claims_pack(made)
+    return made
+
+
+@pytest.fixture
+def batch(claims_place: Place) -> Batch:
+    """Give a batch of which nothing is sent yet."""
+    app = claims_place.client()
+    app.main = "attune_tasks"  # by whose name the shared state is told from others
+    return Batch(claims_place, app)
+
+
+@pytest.fixture
+def begun_batch(batch: Batch, pool: str) -> Iterator[Batch]:
+    """Give a batch of which each is where it is to be, on two workers; the pool is the test's parameter."""
+    with ExitStack() as stack:
+
+        def start(name: str, slots: int) -> None:
+            arguments = ("-P", pool, "-c", str(slots), "-n", f"{name}@here")
+            stack.enter_context(worker(batch.place, *arguments, environ=SETTINGS, log=f"{name}.log"))
+
+        start("one", SLOTS)
+        batch.begin()
+        start("two", 1)
+        batch.queue()
+        yield batch
 
 
 @pytest.fixture(scope="session")

@@ -1,88 +1,84 @@
-"""The Redis of claims, broker and results is restarted, stopped, cut off, full: each execution has one final state."""
+"""The Redis of broker, results and claims is killed, stopped, cut off, full: each execution has one final state."""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
-from celery import Celery
 
-from tests.integration.claims_batch import SLOTS, Batch
-from tests.integration.claims_pack import write_claims_pack
-from tests.integration.workers import Place, make_place, worker
+from tests.integration.claims_batch import EXPIRY, SETTINGS, SLOTS, Batch
+from tests.integration.claims_pack import starts
+from tests.integration.workers import worker
 from tests.redis_server import RedisServer
+from tests.tcp_proxy import TcpProxy
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(240)
 
-EXPIRY = 4.0
-ENVIRON = {"ATTUNE_TASKS_CLAIMS__EXPIRY": str(EXPIRY), "ATTUNE_TASKS_GRACE": "0.5"}
 POOLS = pytest.mark.parametrize("pool", ["prefork", "threads"])
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("durable-redis")
-
-
-@pytest.fixture(scope="module")
-def server(data: Path) -> Iterator[RedisServer]:
-    made = RedisServer(data, durable=True)
-    made.start()
-    try:
-        made.note("durable, of claims")
-        yield made
-    finally:
-        made.stop()
-
-
-@pytest.fixture
-def place(tmp_path: Path, server: RedisServer) -> Place:
-    made = make_place(tmp_path, server)
-    write_claims_pack(made)
-    return made
-
-
-@pytest.fixture
-def client(place: Place) -> Celery:
-    app = place.client()
-    app.main = "attune_tasks"
-    return app
-
-
-@pytest.fixture
-def started(place: Place, client: Celery, data: Path, pool: str) -> Iterator[Batch]:
-    """Give a batch of which each is where it is to be, on two workers."""
-    with ExitStack() as stack:
-
-        def start(name: str, slots: int) -> None:
-            arguments = ("-P", pool, "-c", str(slots), "-n", f"{name}@here")
-            stack.enter_context(worker(place, *arguments, environ=ENVIRON, log=f"{name}.log"))
-
-        start("one", SLOTS)
-        batch = Batch(place, client, data)
-        batch.begin()
-        start("two", 1)
-        batch.queue()
-        yield batch
+@POOLS
+def test_redis_is_killed_and_started_again(begun_batch: Batch, durable_redis: RedisServer) -> None:
+    durable_redis.kill(signal.SIGKILL)
+    begun_batch.release(["linked", "member"])  # these end while it is gone
+    durable_redis.start()
+    begun_batch.release()
+    begun_batch.check()
 
 
 @POOLS
-def test_redis_is_killed_and_started_again(started: Batch, server: RedisServer) -> None:
-    server.kill(signal.SIGKILL)
-    started.release(["linked", "member"])  # these end while it is gone
-    server.start()
-    started.release()
-    started.check()
-
-
-@POOLS
-def test_redis_is_stopped_for_less_and_for_more_than_the_expiry(started: Batch, server: RedisServer) -> None:
+def test_redis_is_stopped_for_less_and_for_more_than_the_expiry(begun_batch: Batch, durable_redis: RedisServer) -> None:
     for seconds in (EXPIRY / 2, EXPIRY * 1.5):
-        with server.frozen():
+        with durable_redis.frozen():
             time.sleep(seconds)  # so long it is stopped
-    started.release()
-    started.check()
+    begun_batch.release()
+    begun_batch.check()
+
+
+@POOLS
+def test_the_memory_of_redis_is_full_for_more_than_the_expiry(begun_batch: Batch, durable_redis: RedisServer) -> None:
+    with durable_redis.client() as redis:
+        redis.config_set("maxmemory", 1)
+        try:
+            begun_batch.release(["linked"])
+            time.sleep(EXPIRY * 1.5)  # so long it is full
+        finally:
+            redis.config_set("maxmemory", 0)
+    begun_batch.release()
+    begun_batch.check()
+
+
+@POOLS
+def test_one_worker_is_cut_off_for_less_and_for_more_than_the_expiry(
+    batch: Batch, durable_redis: RedisServer, pool: str
+) -> None:
+    proxy = TcpProxy(durable_redis.port)
+    url = f"redis://127.0.0.1:{proxy.port}/{batch.place.database}"
+    environ = {**SETTINGS, "CELERY_BROKER_URL": url, "CELERY_RESULT_BACKEND": url}
+    arguments = ("-P", pool, "-c", str(SLOTS))
+    with worker(batch.place, *arguments, "-n", "one@here", environ=environ, log="one.log"):
+        batch.begin()
+        with worker(batch.place, *arguments, "-n", "two@here", environ=SETTINGS, log="two.log"):
+            proxy.cut()
+            time.sleep(EXPIRY / 4)  # so long it is cut off
+            proxy.mend()
+            wait_until(lambda: starts(batch.file("retrying")) == 2, "the retry ran", 60)
+            time.sleep(EXPIRY)  # what is found lost would be so by now
+            assert starts(batch.file("again")) == 1
+            proxy.cut()
+            for name in ("again", "member"):
+                wait_until(lambda each=name: starts(batch.file(each)) == 2, f"{name} runs elsewhere", 60)  # type: ignore[misc]
+            lost = ("linked", "single", "chained")
+            for name in lost:
+                error = batch.handles[name].result(60).error
+                assert error
+                assert error["type"] == "worker_lost"
+            proxy.mend()
+            batch.release()
+            batch.check(
+                replaced=lost,
+                followed={"linked-ok": 0, "linked-error": 1, "chained-ok": 0, "chained-error": 1},
+            )
+    proxy.cut()

@@ -22,7 +22,7 @@ __all__ = ["VALUE", "VaultWorker", "toml", "vault_worker", "write_token"]
 VALUE: Final = "Vq8-the-value-in-vault-Zk3"
 _SECONDS: Final = 30
 # The value is proven by its length, for what is printed is masked.
-_SCRIPT: Final = 'touch "$ATTUNE_ACTION_MARK"; get_secret -v KEY key; echo "$KEY ${#KEY}"\n'
+_SCRIPT: Final = 'echo >>"$ATTUNE_ACTION_MARK"; get_secret -v KEY key; echo "$KEY ${#KEY}"\n'
 
 
 class VaultWorker:
@@ -39,11 +39,24 @@ class VaultWorker:
         self._marks = place.folder / "marks"
         self._marks.mkdir()
         self._count = 0
+        self._mark_of: dict[str, Path] = {}
 
     def start(self, action: str) -> Handle:
         """Enqueue an action, whose child leaves a mark."""
         self._count += 1
-        return enqueue(f"v.{action}", {"mark": str(self._marks / str(self._count))}, app=self.client)
+        mark = self._marks / str(self._count)
+        handle = enqueue(f"v.{action}", {"mark": str(mark)}, app=self.client)
+        self._mark_of[handle.task_id] = mark
+        return handle
+
+    def starts(self, handle: Handle) -> int:
+        """Give how many children an execution has had."""
+        mark = self._mark_of[handle.task_id]
+        return len(mark.read_bytes()) if mark.exists() else 0
+
+    def state(self, handle: Handle) -> str:
+        """Give Celery's state."""
+        return str(self.client.AsyncResult(handle.task_id).state)
 
     def run(self, action: str) -> ExecutionResult:
         """Run an action; see that a child was started or not, as it says, and that no text holds a secret."""
@@ -96,10 +109,12 @@ def vault_worker(  # noqa: PLR0913 - a test names what it needs
     redis: RedisServer | None,
     pool: str = "prefork",
     seconds: float = 10,
+    more: Mapping[str, Any] | None = None,
 ) -> Iterator[VaultWorker]:
     """Run a worker with `settings` as secrets.vault, and the pack ``v``: `actions` by name, each with its reference.
 
-    With `redis` it is broker and result backend, otherwise the embedded ones are.
+    `seconds` are for fetching; `more` is set for secrets besides. With `redis` it is broker and result backend,
+    otherwise the embedded ones are.
     """
     folder.mkdir(exist_ok=True)
     place = make_place(folder, redis)
@@ -116,7 +131,8 @@ def vault_worker(  # noqa: PLR0913 - a test names what it needs
     config = folder / "attune-tasks.toml"
     config.touch(mode=0o600)
     config.write_text(
-        f'[secrets]\nprovider = "vault"\nfetch_timeout = {seconds}\n' + toml("secrets.vault", settings),
+        toml("secrets", {"provider": "vault", "fetch_timeout": seconds, **(more or {})})
+        + toml("secrets.vault", settings),
         encoding="utf-8",
     )
     environ = {"ATTUNE_TASKS_CONFIG": str(config)}

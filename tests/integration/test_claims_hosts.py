@@ -1,0 +1,119 @@
+"""What befalls the host of a worker: memory and disk that are full. Each execution has one final state."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.left import Seen, parent_of
+from tests.integration.claims_batch import EXPIRY, LOST, SETTINGS, SUCCEEDED, Batch
+from tests.integration.claims_pack import starts
+from tests.integration.workers import worker
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(180)
+
+POOLS = pytest.mark.parametrize("pool", ["prefork", "threads"])
+
+
+def pool_process(batch: Batch, name: str) -> int:
+    """Give the process that runs an execution: the parent of its launcher."""
+    action = int(batch.file(name).read_text(encoding="utf-8").split()[-1])
+    return parent_of(parent_of(Seen.of(action))).pid
+
+
+@pytest.mark.parametrize("pool", ["prefork"])
+def test_pool_processes_are_killed_as_where_memory_is_out(begun_batch: Batch) -> None:
+    for name in ("linked", "again", "chained", "member", "single"):
+        os.kill(pool_process(begun_batch, name), signal.SIGKILL)
+    wait_until(lambda: starts(begun_batch.file("again")) == 2, "it runs again", 60)
+    begun_batch.release()
+    begun_batch.check(
+        dict.fromkeys(("linked", "chained", "single"), LOST),
+        {"linked-ok": 0, "linked-error": 1, "chained-ok": 0, "chained-error": 1},
+    )
+
+
+def test_a_pool_process_without_memory_leaves_no_execution_without_an_end(batch: Batch) -> None:
+    with worker(batch.place, "-P", "prefork", "-c", "1", environ=SETTINGS):
+        batch.send("first", "hold")
+        wait_until(lambda: starts(batch.file("first")), "it runs", 60)
+        process = pool_process(batch, "first")
+        used = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
+        resource.prlimit(process, resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+        batch.release(["first"])
+        names = [f"poor-{number}" for number in range(6)]
+        for name in names:
+            batch.send(name, "quick")
+        ends = {name: batch.handles[name].result(20 * EXPIRY).status for name in ("first", *names)}
+        assert set(ends.values()) <= {"succeeded", "error"}, ends
+        if Path(f"/proc/{process}").exists():
+            resource.prlimit(process, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        batch.send("rich", "quick")
+        assert batch.handles["rich"].result(60).succeeded
+        wait_until(lambda: not batch.unsettled(), "all is told", 60)
+        # One of them may have been begun without memory for a child.
+        assert {name for name in ends if starts(batch.file(name)) > 1} == set()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Mount a file system with room for a few files."""
+    disk = folder / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,nr_inodes=64,mode=1777", "tmpfs", disk], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Leave no room for a file there, nor for a byte."""
+    try:
+        for number in itertools.count():
+            (disk / f"filler-{number}").write_bytes(b"x" * 8192)
+    except OSError as error:
+        assert error.errno == errno.ENOSPC  # noqa: PT017 - as many as there is room for
+    with suppress(OSError):
+        for number in itertools.count():
+            (disk / f"empty-{number}").touch()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is small")
+@POOLS
+def test_a_disk_that_is_full_is_an_end_for_what_needs_it_and_no_end_for_what_runs(
+    batch: Batch, tmp_path: Path, pool: str
+) -> None:
+    with (
+        small_disk(tmp_path) as disk,
+        worker(batch.place, "-P", pool, "-c", "2", environ={**SETTINGS, "TMPDIR": str(disk)}),
+    ):
+        batch.send("runs", "hold")
+        wait_until(lambda: starts(batch.file("runs")), "it runs", 60)
+        fill(disk)
+        names = [f"poor-{number}" for number in range(4)]
+        for name in names:
+            batch.send(name, "quick")
+        ends = {name: batch.handles[name].result(60) for name in names}
+        for path in disk.iterdir():
+            if path.is_file():
+                path.unlink()
+        batch.send("rich", "quick")
+        batch.release(["runs"])
+        assert batch.handles["rich"].result(60).succeeded
+        assert batch.handles["runs"].result(60).succeeded
+        wait_until(lambda: not batch.unsettled(), "all is told", 60)
+        for name, end in ends.items():
+            kind = (end.status, end.error["type"] if end.error else None)
+            assert kind in {SUCCEEDED, ("error", "start_failed")}, (name, end)
+            assert starts(batch.file(name)) == (end.started_at is not None), name

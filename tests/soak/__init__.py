@@ -1,0 +1,1 @@
+"""Thousands of executions of all kinds, while workers are killed and Redis is restarted: ``python -m tests.soak``."""

@@ -1,0 +1,60 @@
+"""What befalls a soak: workers are killed and started again in turn, and every third time Redis is."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
+from tests.celery_worker import CeleryWorker
+from tests.redis_server import RedisServer
+
+__all__ = ["Chaos"]
+
+
+class Chaos:
+    """A thread. While it has `quiet`, Redis may be gone."""
+
+    def __init__(self, workers: Sequence[CeleryWorker], redis: RedisServer, pause: float) -> None:
+        """Do nothing yet; `pause` is in seconds."""
+        self.quiet = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.failure: BaseException | None = None
+        self._workers = workers
+        self._redis = redis
+        self._pause = pause
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it when what was killed is there again. Raises what it failed of."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self.failure is not None:
+            raise self.failure
+
+    def _run(self) -> None:
+        workers = itertools.cycle(self._workers)
+        try:
+            for number in itertools.count(1):
+                if self._over.wait(self._pause):
+                    return
+                if number % 3 == 0:
+                    with self.quiet:
+                        self._redis.kill(signal.SIGKILL)
+                        self._redis.start()
+                    self.counts["Redis killed and started"] += 1
+                else:
+                    worker = next(workers)
+                    worker.kill(signal.SIGKILL)
+                    self.counts["workers killed and started"] += 1
+                    worker.start()
+        except BaseException as error:  # noqa: BLE001 - told by stop()
+            self.failure = error
