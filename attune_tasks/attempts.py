@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 
 from attune_tasks.result import ExecutionResult
 
-__all__ = ["RETRY_REASONS", "Concurrency", "OnConflict", "RetryPolicy", "RetryReason", "reason_of"]
+__all__ = ["RETRY_REASONS", "Concurrency", "OnConflict", "RetryPolicy", "RetryReason", "attempt_after", "reason_of"]
 
 RetryReason = Literal["failed", "timed_out", "secrets", "worker_lost"]
 OnConflict = Literal["queue", "fail"]
@@ -16,6 +16,7 @@ OnConflict = Literal["queue", "fail"]
 RETRY_REASONS: Final[tuple[RetryReason, ...]] = get_args(RetryReason)
 _LOST: Final = frozenset({"worker_lost", "launcher_lost", "claim_lost"})
 _LONGEST_BACKOFF: Final = 3600.0
+_MANY: Final = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class Concurrency:
     by: tuple[str, ...] = ()
     """Parameters: executions count together whose values of these are equal."""
     on_conflict: OnConflict = "queue"
+
+
+def attempt_after(retries: object) -> int:
+    """Give the number of the attempt which follows so many retries; what a stranger's message says may be anything."""
+    return retries + 1 if isinstance(retries, int) and 0 <= retries < _MANY else 1
 
 
 def reason_of(result: ExecutionResult) -> RetryReason | None:

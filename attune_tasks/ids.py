@@ -12,6 +12,7 @@ import hashlib
 import secrets
 import time
 import uuid
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["ID_BITS", "execution_id_of", "ids_of", "new_execution_id", "task_id_of"]
@@ -40,6 +41,7 @@ def task_id_of(execution_id: int) -> str:
     return str(uuid.UUID(int=number))
 
 
+@lru_cache(maxsize=1024)  # asked eight times for each execution in a worker
 def execution_id_of(task_id: str) -> int:
     """Give the execution id of any Celery task id, ours or foreign; always the same for the same text."""
     own = _embedded(task_id)

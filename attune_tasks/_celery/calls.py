@@ -82,7 +82,7 @@ def read_call(args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> C
 
 def clip(text: str, size: int) -> str:
     """Cut `text` to `size` bytes as JSON writes it, where one character takes up to twelve."""
-    if len(text) * 12 <= size:
+    if len(text) * 12 <= size or len(json.dumps(text)) - 2 <= size:
         return text
     kept: list[str] = []
     left = size - len("...")

@@ -24,6 +24,7 @@ from attune_tasks._celery.cancellable import MESSAGES
 from attune_tasks._celery.cancelled_ids import is_noted
 from attune_tasks._celery.executions_here import EXECUTIONS, Reason
 from attune_tasks._celery.pool_channels import CHANNELS
+from attune_tasks.attempts import attempt_after
 from attune_tasks.errors import ActionFailed
 from attune_tasks.ids import execution_id_of
 from attune_tasks.process import end_abandoned
@@ -102,7 +103,7 @@ class EndingRequest(Request):
             action_ref=self._ref(),
             status=status,
             error={"type": kind, "message": message},
-            attempt=int(self.request_dict.get("retries") or 0) + 1,
+            attempt=attempt_after(self.request_dict.get("retries")),
             finished_at=datetime.now(UTC),
         )
         if not self.record(states.FAILURE, result.to_dict()):
@@ -140,7 +141,7 @@ class EndingRequest(Request):
             "action_ref": self._ref(),
             "state": "running" if self.time_start else "reserved",
             "age_seconds": max(0, int(time.time() - since)),
-            "attempt": int(self.request_dict.get("retries") or 0) + 1,
+            "attempt": attempt_after(self.request_dict.get("retries")),
         }
 
     def record(self, state: str, result: Any) -> bool:  # noqa: ARG002 - for a subclass

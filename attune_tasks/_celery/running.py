@@ -19,6 +19,7 @@ from attune_tasks._celery.claims.claim import Claim
 from attune_tasks._celery.claims.following import name_what_follows
 from attune_tasks._celery.per_app import AppState, state_of
 from attune_tasks._celery.publishing import refusal_of
+from attune_tasks.attempts import attempt_after
 from attune_tasks.context import ExecutionRequest
 from attune_tasks.errors import ActionFailed, AttuneTasksError, MessageRefusedError
 from attune_tasks.ids import execution_id_of, new_execution_id
@@ -54,7 +55,7 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
     with _kept(claim, call.ref):
         result = _execute(task, call, execution_id, refusal)
-        result = replace(result, attempt=int(task.request.retries or 0) + 1)
+        result = replace(result, attempt=attempt_after(task.request.retries))
         _go_on_with_another(task, state, claim, result)
         data = bounded(result.to_dict(), state.loaded.settings.result)
         if claim is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,11 +79,14 @@ class LivePlace:
     state: RedisServer
     name: str
     environ: dict[str, str]
+    settings: dict[str, Any] = field(default_factory=dict)
+    """More of the client's."""
 
     def app(self, **settings: Any) -> Celery:
         """Make a client's app, which knows no packs."""
         app = self.place.client()
-        app.conf.attune_tasks = {"packs": [], "state_name": self.name, "state_url": self.state.url(), **settings}
+        shared = {"state_name": self.name, "state_url": self.state.url()}
+        app.conf.attune_tasks = {"packs": [], **shared, **self.settings, **settings}
         return app
 
     def key(self, execution_id: int) -> str:

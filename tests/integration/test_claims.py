@@ -352,3 +352,24 @@ def test_a_chain_and_a_chord_go_on_after_a_lost_worker(place: Place, client: Cel
     assert starts(after) == 0
     assert starts(place.folder / "body") == 1
     assert not reap(client)
+
+
+def test_a_worker_that_may_not_run_scripts_says_so_and_runs_nothing(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    try:
+        place = make_place(tmp_path, server)
+        write_claims_pack(place)
+        app = place.client()
+        app.main = "attune_tasks"
+        with worker(place, "-c", "1", environ=EXPIRY):
+            with server.client() as admin:
+                admin.execute_command("ACL", "SETUSER", "default", "-evalsha")
+            file = place.folder / "file"
+            handle = Handle(app.signature(run_action.name, ("claims.quick", {"file": str(file)})).apply_async())
+            wait_until(lambda: app.backend.get_state(handle.task_id) == states.FAILURE, "it ends")
+            result = handle.result(SECONDS)
+            assert (result.status, result.error and result.error["type"]) == ("error", "claim_failed")
+            assert starts(file) == 0
+    finally:
+        server.stop()

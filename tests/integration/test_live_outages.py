@@ -42,9 +42,14 @@ def state(tmp_path: Path) -> Iterator[RedisServer]:
 def live(
     request: pytest.FixtureRequest, tmp_path: Path, redis_server: RedisServer, state: RedisServer
 ) -> Iterator[LivePlace]:
-    """Give a place whose shared state is another Redis than broker and results."""
+    """Give a place whose shared state is another Redis than broker and results.
+
+    Without claims, which a worker with a result waits for: what live output costs is to be seen alone.
+    """
     (tmp_path / "live").mkdir()
     place = make_live_place(tmp_path / "live", redis_server, state)
+    place.settings["claims"] = {"enabled": False}
+    place.environ["ATTUNE_TASKS_CLAIMS__ENABLED"] = "false"
     with worker(place.place, "-P", request.param, "-c", "2", environ=place.environ):
         yield place
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from attune_tasks.attempts import Concurrency, RetryPolicy, reason_of
+from attune_tasks.attempts import Concurrency, RetryPolicy, attempt_after, reason_of
 from attune_tasks.packs.loader import LoadedPack, load_pack
 from attune_tasks.result import ExecutionResult, Status
 
@@ -103,6 +103,13 @@ def test_what_can_not_be_is_refused(tmp_path: Path, text: str, said: str) -> Non
     pack = loaded(tmp_path, text)
     assert pack.actions == []
     assert any(said in problem for problem in pack.problems), pack.problems
+
+
+@pytest.mark.parametrize(
+    ("retries", "attempt"), [(None, 1), (0, 1), (4, 5), (-1, 1), ("7", 1), (1.5, 1), (1 << 40, 1), ([], 1)]
+)
+def test_a_strangers_message_may_say_anything_of_retries(retries: object, attempt: int) -> None:
+    assert attempt_after(retries) == attempt
 
 
 def test_a_result_says_which_attempt_it_is_of() -> None:

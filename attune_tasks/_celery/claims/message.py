@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import json as plain_json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from celery import Celery
 from celery.app.task import Context
 from kombu.serialization import loads, prepare_accept_content
-from kombu.utils import json  # a broker's own headers may hold times
+from kombu.utils import json
 
 __all__ = ["StoredMessage"]
 
@@ -58,7 +59,11 @@ class StoredMessage:
 
     def to_json(self) -> str:
         """Write it down."""
-        return str(json.dumps(asdict(self), separators=(",", ":")))
+        values = {name: getattr(self, name) for name in self.__slots__}
+        try:
+            return plain_json.dumps(values, separators=(",", ":"))
+        except TypeError:  # a broker's own headers may hold times, which kombu's can write, more slowly
+            return str(json.dumps(values, separators=(",", ":")))
 
     @classmethod
     def from_json(cls, text: str) -> Self:

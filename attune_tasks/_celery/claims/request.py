@@ -21,6 +21,7 @@ from attune_tasks._celery.claims.reaping import publish_again, reap
 from attune_tasks._celery.claims.store import Due, claim_store
 from attune_tasks._celery.claims.waiting import WAITING
 from attune_tasks._celery.ending_request import EndingRequest
+from attune_tasks.attempts import attempt_after
 
 __all__ = ["ClaimedRequest"]
 
@@ -86,7 +87,7 @@ class ClaimedRequest(EndingRequest):
         store = claim_store(self.task.app)
         if store is None or self._claim is not None:
             return True
-        attempt = int(self.request_dict.get("retries") or 0) + 1
+        attempt = attempt_after(self.request_dict.get("retries"))
         token = secrets.token_hex(16)
         try:
             stored = StoredMessage.of(self)
@@ -105,9 +106,7 @@ class ClaimedRequest(EndingRequest):
             )
             if answer == "expired":
                 reap(self.task.app, self.execution_id)
-        except Exception as error:
-            if not is_outage(error):
-                raise
+        except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL
             self._try_again_later(error)
             return False
         if answer != "claimed":
@@ -126,9 +125,7 @@ class ClaimedRequest(EndingRequest):
             return True
         try:
             taken = store.take_ticket(claim.execution_id, claim.token, ticket)
-        except Exception as error:
-            if not is_outage(error):
-                raise
+        except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL
             self._try_again_later(error)
             return False
         if taken == "conflict":
@@ -160,7 +157,10 @@ class ClaimedRequest(EndingRequest):
         )
 
     def _try_again_later(self, error: Exception) -> None:
-        """Keep the message, and ask for the claim again: without one nothing is run."""
+        """Keep the message, and ask for the claim again: without one nothing is run. What will not pass ends it."""
+        if not is_outage(error):
+            self.end("error", "claim_failed", f"it could not be claimed in the shared state: {type(error).__name__}")
+            return
         logger.warning("execution %s waits to be claimed: %s", self.execution_id, type(error).__name__)
         if self not in worker_state.reserved_requests:
             return  # it was just received, and asks again before it is handed over
