@@ -67,6 +67,7 @@ def failure(status: str, error: str | None = None, attempt: int = 1) -> dict[str
         ("ok", 1, [("FAILURE", failure("error", "worker_lost")), ("SUCCESS", end("succeeded"))], ""),
         ("ok", 1, [("FAILURE", failure("failed"))], "with a wrong final state"),
         ("failing", 1, [("FAILURE", failure("failed"))], ""),
+        ("failing", 0, [("FAILURE", {"exc_type": "KeyError", "exc_message": ["x"]})], "with a wrong final state"),
         ("failing", 1, [("SUCCESS", end("succeeded"))], "with a wrong final state"),
         ("idempotent", 1, [("FAILURE", failure("error", "worker_lost"))], "with a wrong final state"),
         ("idempotent", 2, [("SUCCESS", end("succeeded", attempt=2))], ""),
