@@ -169,7 +169,8 @@ class LiveOutput:
             events.insert(0, OutputEvent("stdout", "", self._lost_unsaid))
         progress = next((event for event in reversed(said) if isinstance(event, ProgressEvent)), None)
         client = self._writer.client(self._client)
-        with client.pipeline(transaction=False) as pipeline:
+        # A transaction: a server that is lost between the two commands would keep a stream for ever.
+        with client.pipeline(transaction=True) as pipeline:
             self._stream.put(pipeline, events)
             elsewhere = None
             if progress is not None and not ends and self._progress_state is not None:

@@ -128,9 +128,8 @@ def _go_on_with_another(task: Task[Any, Any], state: AppState, claim: Claim | No
     delay = None if result.succeeded or claim is None else delay_before_next(state, result)
     if delay is None or claim is None:
         return
-    if claim.again():
-        failure = ActionFailed(bounded(result.to_dict(), state.loaded.settings.result))
-        task.backend.mark_as_retry(claim.task_id, failure, request=task.request)
+    failure = ActionFailed(bounded(result.to_dict(), state.loaded.settings.result))
+    if claim.again(failure, task.request):
         logger.warning(
             "execution %s: attempt %s %s, next one in %.1f s", result.execution_id, result.attempt, result.status, delay
         )

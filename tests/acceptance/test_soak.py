@@ -9,6 +9,7 @@ import pytest
 
 from tests.append_only import all_metas
 from tests.soak.ends import Sent, judge
+from tests.soak.memory import Memory
 from tests.soak.run import Soak
 
 pytestmark = pytest.mark.timeout(420)
@@ -20,6 +21,17 @@ def test_a_soak_of_two_minutes_finds_nothing_wrong(tmp_path: Path) -> None:
     rows = dict(table.rows)
     assert rows["workers killed and started"], str(table)
     assert rows["Redis killed and started"], str(table)
+
+
+def test_a_soak_finds_memory_that_grows() -> None:
+    flat, grown, other = Memory(1), Memory(1), Memory(1)
+    for number in range(40):
+        flat.add({"pool process": 60 << 20})
+        grown.add({"pool process": (60 + number) << 20})
+        other.add({"launcher": 10 << 20} if number > 36 else {})
+    assert flat.judged() == {"pool process": (60.0, 60.0, True)}
+    assert [is_flat for _, _, is_flat in grown.judged().values()] == [False]
+    assert other.judged() == {}  # too few to say
 
 
 def stored(folder: Path, *metas: tuple[str, object]) -> None:

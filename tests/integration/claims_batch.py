@@ -58,19 +58,19 @@ class Batch:
         self.send(
             "linked",
             "hold",
-            link=self._follower("linked-ok"),
-            link_error=self._follower("linked-error"),
+            link=self.follower("linked-ok"),
+            link_error=self.follower("linked-error"),
         )
         self.send("again", "again")
         self.send("single", "single")
         wait_until(lambda: starts(self.file("single")), "the one with a ticket runs", _SECONDS)
         self.send("parked", "single")
-        chained: Any = chain(self._signature("chained", "hold"), self._follower("chained-ok")).apply_async(
-            link_error=self._follower("chained-error")
+        chained: Any = chain(self._signature("chained", "hold"), self.follower("chained-ok")).apply_async(
+            link_error=self.follower("chained-error")
         )
         self._add("chained", chained.parent)
         members = [self._signature("member", "again"), self._signature("other", "quick")]
-        chorded: Any = chord(members, self._follower("body")).apply_async()
+        chorded: Any = chord(members, self.follower("body")).apply_async()
         for name, result in zip(("member", "other"), chorded.parent.results, strict=True):
             self._add(name, result)
         self._add("body", chorded)
@@ -94,6 +94,10 @@ class Batch:
         else:
             parameters = {"file": str(self.file(name))}
             self.handles[name] = enqueue(f"claims.{action}", parameters, app=self.client)
+
+    def follower(self, name: str) -> Any:
+        """Give a signature of what may follow another."""
+        return self._signature(name, "quick")
 
     def release(self, names: Collection[str] | None = None) -> None:
         """Let those end that hold."""
@@ -167,9 +171,6 @@ class Batch:
 
     def _signature(self, name: str, action: str) -> Any:
         return self.client.tasks[run_action.name].si(f"claims.{action}", {"file": str(self.file(name))})
-
-    def _follower(self, name: str) -> Any:
-        return self._signature(name, "quick")
 
     def _add(self, name: str, result: Any) -> None:
         self.handles[name] = Handle(result)

@@ -35,6 +35,7 @@ _ACTIONS: Final = {
     "single_again": (_HOLD, _PARAMETERS + "idempotent: true\nconcurrency: {limit: 1}\n"),
     "one_each": (_HOLD, _PARAMETERS + "  key: {type: string}\nconcurrency: {limit: 1, by: [key], on_conflict: fail}\n"),
     "quick": ('echo "start $$" >>"$ATTUNE_ACTION_FILE"\n', _PARAMETERS),
+    "broken": ("exit 3\n", ""),
     "secret": ('echo "start $$" >>"$ATTUNE_ACTION_FILE"\n', _PARAMETERS + "secrets: {key: work/api#api_key}\n"),
 }
 

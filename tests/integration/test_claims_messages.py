@@ -144,7 +144,7 @@ def test_a_warm_shutdown_gives_back_what_waits_and_another_worker_has_it_soon(
             batch.check()
 
 
-@POOLS
+@pytest.mark.parametrize("pool", ["prefork"])
 def test_no_clock_of_a_worker_decides(batch: Batch, tmp_path: Path, start: Start) -> None:
     environs = {}
     for name, hours in (("fast", 3), ("slow", -3)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -45,7 +46,11 @@ class Memory:
                 elif b"celery" not in command:
                     continue  # an action
                 largest[kind] = max(size, largest.get(kind, 0))
-        for kind, size in largest.items():
+        self.add(largest)
+
+    def add(self, sizes: Mapping[str, int]) -> None:
+        """Take bytes by class."""
+        for kind, size in sizes.items():
             self._samples[kind].append(size)
 
     def judged(self) -> dict[str, tuple[float, float, bool]]:

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from celery import Celery, Task, states
 
 from attune_tasks._celery.claims.outage import insist
-from attune_tasks._celery.claims.store import ClaimStore, Due, claim_store
+from attune_tasks._celery.claims.store import ClaimStore, Due, StoredState, claim_store
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.ids import execution_id_of
 
@@ -50,7 +50,7 @@ class Claim:
     def begin(self, request: Any) -> bool:
         """Say that the action is about to run, in Celery's STARTED, too; give whether it may."""
         meta = {"pid": os.getpid(), "hostname": request.hostname or socket.gethostname()}
-        together = None if request.ignore_result else _stored_together(self.app, self.task_id, meta, request)
+        together = _stored_together(self.app, self.task_id, states.STARTED, meta, request)
         begun: bool = self._insist(lambda store: store.begin(self.execution_id, self.token, together))
         if begun and together is None and not request.ignore_result:
             self.app.backend.store_result(self.task_id, meta, states.STARTED, request=request)
@@ -65,10 +65,15 @@ class Claim:
         self._publish(parked)
         return str(verdict)
 
-    def again(self) -> bool:
-        """End this attempt, which another one is to follow; give whether it was still ours to say."""
-        message, parked = self._insist(lambda store: store.again(self.execution_id, self.token, self.attempt + 1))
+    def again(self, failure: Exception, request: Any) -> bool:
+        """End this attempt, which another one is to follow, in Celery's RETRY, too; give whether it was ours to say."""
+        together = _stored_together(self.app, self.task_id, states.RETRY, failure, request)
+        message, parked = self._insist(
+            lambda store: store.again(self.execution_id, self.token, self.attempt + 1, together)
+        )
         self._publish(parked)
+        if message is not None and together is None and not request.ignore_result:
+            self.app.backend.mark_as_retry(self.task_id, failure, request=request)
         return message is not None
 
     def again_at_once(self) -> bool:
@@ -109,16 +114,18 @@ class Claim:
             publish_again(self.app, due)
 
 
-def _stored_together(app: Celery, task_id: str, meta: Any, request: Any) -> tuple[str, Any, int] | None:
-    """Give STARTED as the result backend stores it, where that is the Redis of the shared state: one step for both.
+def _stored_together(app: Celery, task_id: str, state: str, value: Any, request: Any) -> StoredState | None:
+    """Give a state as the result backend stores it, where that is the Redis of the shared state: one step for both.
 
-    Two round trips of Celery's, the second to look for a SUCCESS that would be overwritten, are none then.
+    Two round trips of Celery's, the second to look for a SUCCESS that would be overwritten, are none then. None: the
+    backend is another one, or nothing is to be stored.
     """
     backend: Any = app.backend
     settings = state_of(app).loaded.settings
-    if settings.state_url is not None or type(backend).__name__ not in {"RedisBackend", "SentinelBackend"}:
+    kind = type(backend).__name__
+    if request.ignore_result or settings.state_url is not None or kind not in {"RedisBackend", "SentinelBackend"}:
         return None
-    stored = backend._get_result_meta(result=meta, state=states.STARTED, traceback=None, request=request)  # noqa: SLF001
+    encoded = backend.encode_result(value, state)
+    stored = backend._get_result_meta(result=encoded, state=state, traceback=None, request=request)  # noqa: SLF001
     stored["task_id"] = task_id
-    key = backend.get_key_for_task(task_id)
-    return key, backend.encode(stored), int(backend.expires or 0)
+    return StoredState(backend.get_key_for_task(task_id), backend.encode(stored), int(backend.expires or 0))

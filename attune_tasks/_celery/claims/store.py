@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from celery import Celery
 
@@ -14,7 +14,7 @@ from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.result_expiry import kept_seconds
 from attune_tasks._celery.shared_state import SharedState, shared_state
 
-__all__ = ["REAPED_AT_ONCE", "Answer", "ClaimStore", "Due", "Ticket", "claim_store", "record_store"]
+__all__ = ["REAPED_AT_ONCE", "Answer", "ClaimStore", "Due", "StoredState", "Ticket", "claim_store", "record_store"]
 
 Answer = Literal["claimed", "held", "expired", "old", "final"]
 Taken = Literal["taken", "parked", "conflict", "lost"]
@@ -46,6 +46,15 @@ class Due:
     outcome: str = ""
     task_id: str = ""
     ref: str = ""
+
+
+class StoredState(NamedTuple):
+    """One of Celery's states, as its result backend stores it in the same Redis."""
+
+    key: str
+    meta: Any
+    seconds: int
+    """Until it expires; 0: never."""
 
 
 class ClaimStore:
@@ -96,11 +105,9 @@ class ClaimStore:
         answer = self._run("take_ticket", execution_id, token, ticket.name, ticket.limit, ticket.on_conflict)
         return answer.decode()  # type: ignore[no-any-return]
 
-    def begin(self, execution_id: int, token: str, meta: tuple[str, Any, int] | None) -> bool:
-        """Begin a claimed attempt; `meta` is the result backend's key, STARTED as it stores it, and its expiry."""
-        keys = [meta[0]] if meta else []
-        given = meta[1:] if meta else ("", 0)
-        return bool(self._run("begin", execution_id, token, self._ttl, *given, more_keys=keys))
+    def begin(self, execution_id: int, token: str, meta: StoredState | None) -> bool:
+        """Begin a claimed attempt, and store STARTED in the same step."""
+        return bool(self._run("begin", execution_id, token, self._ttl, *_meta(meta), more_keys=_meta_key(meta)))
 
     def renew(self, claims: Mapping[int, str]) -> set[int]:
         """Put off the expiry of claims, tokens by execution id; give those which are another's by now."""
@@ -123,12 +130,15 @@ class ClaimStore:
         found = self.state.client.hmget(self.state.key("claim", execution_id), names)
         return [each.decode() if each is not None else "" for each in found]
 
-    def again(self, execution_id: int, token: str, attempt: int) -> tuple[str | None, Due | None]:
-        """Have attempt `attempt` follow the one that `token` claimed; give its message, None: the claim is another's.
+    def again(
+        self, execution_id: int, token: str, attempt: int, meta: StoredState | None = None
+    ) -> tuple[str | None, Due | None]:
+        """Have attempt `attempt` follow the one that `token` claimed, and store RETRY in the same step.
 
-        Then what is to be published besides.
+        Give its message, None: the claim is another's; then what is to be published besides.
         """
-        still_ours, *rest = self._run("again", execution_id, token, attempt, self._patience)
+        given = (token, attempt, self._patience, *_meta(meta))
+        still_ours, *rest = self._run("again", execution_id, *given, more_keys=_meta_key(meta))
         if not still_ours:
             return None, None
         return (rest[0] or b"").decode(), _parked(rest[1:])
@@ -172,6 +182,14 @@ def record_store(app: Celery) -> ClaimStore | None:
     if state is None:
         return None
     return ClaimStore(state, state_of(app).loaded.settings.claims.expiry, kept_seconds(app))
+
+
+def _meta(stored: StoredState | None) -> tuple[Any, int]:
+    return (stored.meta, stored.seconds) if stored else ("", 0)
+
+
+def _meta_key(stored: StoredState | None) -> list[str]:
+    return [stored.key] if stored else []
 
 
 def _due(parts: Sequence[Any]) -> Due:

@@ -8,12 +8,5 @@ if (state ~= 'claimed' and state ~= 'begun') or redis.call('HGET', key, 'token')
 end
 redis.call('HSET', key, 'state', 'begun', 'begun', now)
 hold(id, now, ttl)
-if KEYS[2] then
-  if meta_seconds > 0 then
-    redis.call('SETEX', KEYS[2], meta_seconds, meta)
-  else
-    redis.call('SET', KEYS[2], meta)
-  end
-  redis.call('PUBLISH', KEYS[2], meta)
-end
+store_state(meta, meta_seconds)
 return 1

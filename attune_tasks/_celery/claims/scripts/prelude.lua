@@ -12,6 +12,19 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Store one of Celery's states as its result backend does, in the same step: no end can come between. KEYS[2] names the
+-- key; where there is none, nothing is stored.
+local function store_state(meta, seconds)
+  if not KEYS[2] then
+    return
+  elseif seconds > 0 then
+    redis.call('SETEX', KEYS[2], seconds, meta)
+  else
+    redis.call('SET', KEYS[2], meta)
+  end
+  redis.call('PUBLISH', KEYS[2], meta)
+end
+
 -- Hold a claim for `ttl` ms from now. A reaper looks after half of it, and again before it takes the claim for expired.
 local function hold(each, now, ttl)
   redis.call('HSET', key_of(each), 'expires', now + ttl, 'ttl', ttl)
