@@ -46,12 +46,12 @@ def end_to_end(bench: Bench) -> list[Row]:
 
 def claims(bench: Bench) -> list[Row]:
     """Measure what claims and live output add to enqueue to result, and how often an execution waits for Redis."""
-    off = {"ATTUNE_TASKS_CLAIMS__ENABLED": "false"}
+    off = {"ATTUNE_TASKS_CLAIMS__ENABLED": "false", "ATTUNE_TASKS_LIVE__ENABLED": "false"}
     with redis_worker(bench) as (app, _), redis_worker(bench, **off) as (without, _):
         ratio = interleaved(lambda: _ours(app, "bench.python"), lambda: _ours(without, "bench.python"), 200)
         trips = {each: _round_trips(each) for each in (app, without)}
     return [
-        Row("Python action end to end, with claims", "without", ratio, None),
+        Row("Python action end to end, with claims and live output", "without", ratio, None),
         Row("Redis round trips for an execution, with claims", "one", trips[app], None),
         Row("Redis round trips for an execution, without", "one", trips[without], None),
     ]

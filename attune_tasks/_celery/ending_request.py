@@ -15,7 +15,7 @@ from typing import Any, Final
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined]  # not in its stubs
 from celery import signals, states
 from celery.concurrency.base import BasePool
-from celery.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.exceptions import InvalidTaskError, TimeLimitExceeded, WorkerLostError
 from celery.worker import state as worker_state
 from celery.worker.request import Request
 
@@ -24,6 +24,7 @@ from attune_tasks._celery.cancellable import MESSAGES
 from attune_tasks._celery.cancelled_ids import is_noted
 from attune_tasks._celery.executions_here import EXECUTIONS, Reason
 from attune_tasks._celery.pool_channels import CHANNELS
+from attune_tasks._celery.publishing import on_behalf_of
 from attune_tasks.attempts import attempt_after
 from attune_tasks.errors import ActionFailed
 from attune_tasks.ids import execution_id_of
@@ -55,6 +56,9 @@ class EndingRequest(Request):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take a message; Celery is to ask at once whether one that was cancelled already is to run."""
         super().__init__(*arguments, **options)
+        if not isinstance(self.id, str) or not self.id or self.id != self.id.encode(errors="ignore").decode():
+            msg = "a task's id is text that is not empty, and holds no lone surrogate"
+            raise InvalidTaskError(msg)
         self._received = time.time()
         if self.id not in worker_state.revoked and is_noted(self.execution_id):
             self._cancelled_on_arrival = True
@@ -98,14 +102,7 @@ class EndingRequest(Request):
         if self._ended:
             return
         self._ended = True
-        result = ExecutionResult(
-            execution_id=self.execution_id,
-            action_ref=self._ref(),
-            status=status,
-            error={"type": kind, "message": message},
-            attempt=attempt_after(self.request_dict.get("retries")),
-            finished_at=datetime.now(UTC),
-        )
+        result = self.result_of(status, kind, message)
         if not self.record(states.FAILURE, result.to_dict()):
             worker_state.task_ready(self)
             self.acknowledge()
@@ -116,9 +113,10 @@ class EndingRequest(Request):
             failure, info = error, ExceptionInfo()
         worker_state.task_ready(self)
         logger.warning("execution %s %s: %s", self.execution_id, status.replace("_", " "), message)
-        self.task.backend.mark_as_failure(
-            self.id, failure, request=self._context, store_result=self.store_errors, traceback=info.traceback
-        )
+        with on_behalf_of(self.task.app, self.message.headers, self._context):
+            self.task.backend.mark_as_failure(
+                self.id, failure, request=self._context, store_result=self.store_errors, traceback=info.traceback
+            )
         self.acknowledge()
         self.send_event("task-failed", exception=repr(failure), traceback="")
         signals.task_failure.send(
@@ -131,6 +129,17 @@ class EndingRequest(Request):
             einfo=info,
         )
         self.delivered()
+
+    def result_of(self, status: Status, kind: str, message: str) -> ExecutionResult:
+        """Make the result of an execution whose end only this process saw."""
+        return ExecutionResult(
+            execution_id=self.execution_id,
+            action_ref=self._ref(),
+            status=status,
+            error={"type": kind, "message": message},
+            attempt=attempt_after(self.request_dict.get("retries")),
+            finished_at=datetime.now(UTC),
+        )
 
     def told(self) -> dict[str, Any]:
         """Tell who asks what it is, and how it stands."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from celery import Celery, states
 
 from attune_tasks._celery import capturing
 from attune_tasks._celery.claims.store import record_store
+from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.result_expiry import kept_seconds
 from attune_tasks._celery.shared_state import shared_state
 from attune_tasks.errors import ExecutionExistsError, SettingsError
@@ -41,7 +42,14 @@ def note_id(app: Celery, task_id: str, action_ref: str, *, given: bool, delay: f
     if store:
         seconds = min(_LONGEST_SECONDS, int(kept_seconds(app) + max(0.0, delay)) + 1)
         what = json.dumps({"ref": action_ref, "task_id": task_id}, separators=(",", ":"))
-        if not store.note(execution_id, what, seconds):
+        listed = state_of(app).loaded.settings.claims.enabled
+        try:
+            is_free = store.note(execution_id, what, seconds, listed=listed)
+        except BaseException:
+            with suppress(Exception):  # it may have been noted, and only the answer got lost
+                store.forget(execution_id)
+            raise
+        if not is_free:
             _refuse(task_id)
     try:
         if given and _backend_knows(app, task_id):
@@ -66,15 +74,19 @@ def first_of_key(app: Celery, action_ref: str, key: str, task_id: str, seconds: 
     client: Any = state.client
     # A digest: a key may be long, and whatever it says need not stand there.
     name = state.key("idempotency", hashlib.sha256(f"{action_ref}\0{key}".encode()).hexdigest())
-    while not client.set(name, task_id, nx=True, px=max(1, round(seconds * 1000))):
-        first = client.get(name)
-        if first is not None:  # else it has expired between the two
-            yield first.decode() if isinstance(first, bytes) else str(first)
-            return
     try:
+        while not client.set(name, task_id, nx=True, px=max(1, round(seconds * 1000))):
+            first = client.get(name)
+            if first is not None and first.decode() != task_id:  # else it has expired between the two
+                yield first.decode()
+                return
+            if first is not None:
+                break  # ours: the client has asked twice, for the first answer got lost
         yield None
     except BaseException:
-        client.delete(name)
+        with suppress(Exception):
+            if client.get(name) == task_id.encode():
+                client.delete(name)
         raise
 
 

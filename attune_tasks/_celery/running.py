@@ -7,7 +7,7 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from celery import Task, states
 from celery.exceptions import Ignore, Reject
@@ -42,8 +42,6 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     execution_id = execution_id_of(task_id) if task_id else new_execution_id()
     state = state_of(task.app)
     claim = Claim.of(task)
-    if claim is not None and claim.task_id != task_id:
-        _refuse_other_id(claim, call)
     if not _begin(task, claim):
         logger.warning("execution %s is not begun: its claim is another's by now", execution_id)
         raise Ignore
@@ -74,20 +72,6 @@ def _begin(task: Task[Any, Any], claim: Claim | None) -> bool:
         meta = {"pid": os.getpid(), "hostname": request.hostname}
         task.backend.store_result(str(request.id), meta, states.STARTED, request=request)
     return True
-
-
-def _refuse_other_id(claim: Claim, call: Call) -> NoReturn:
-    """End what was claimed for a message whose body names another task than its headers: somebody has altered it."""
-    logger.warning("execution %s is refused: its message's body names another task", claim.execution_id)
-    result = ExecutionResult(
-        execution_id=claim.execution_id,
-        action_ref=_line(call.ref),
-        status="error",
-        error={"type": MessageRefusedError.code, "message": "nothing was run: the body is not that of its headers"},
-        finished_at=datetime.now(UTC),
-    )
-    claim.finish(states.FAILURE, result.to_dict())
-    raise Ignore  # a reaper stores it, under its own id
 
 
 def _kept(claim: Claim | None, ref: str) -> AbstractContextManager[None]:
@@ -148,7 +132,7 @@ def _finish(task: Task[Any, Any], claim: Claim, data: dict[str, Any]) -> None:
     state = states.SUCCESS if succeeded else states.FAILURE
     verdict = claim.finish(state, data)
     if verdict == "first":
-        name_what_follows(claim.task_id, task.request.callbacks)
+        name_what_follows(claim.task_id, task.request)
         return
     if verdict == "replaced":
         # What follows was sent when the worker was thought to be lost.

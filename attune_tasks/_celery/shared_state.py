@@ -33,6 +33,12 @@ class SharedState:
         joint = "_" if global_keyprefix and global_keyprefix[-1] not in ":_-." else ""  # as the result backend does
         self.prefix = f"{global_keyprefix}{joint}attune:{{{name}}}:"
 
+    def by(self, client: Any) -> SharedState:
+        """Give the same part of the database by another client."""
+        other = SharedState(client, "")
+        other.prefix = self.prefix
+        return other
+
     def key(self, *parts: object) -> str:
         """Name one of our keys: its parts are joined by colons."""
         return self.prefix + ":".join(map(str, parts))

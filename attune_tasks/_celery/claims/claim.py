@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from celery import Celery, Task, states
+from celery.exceptions import Ignore
 
-from attune_tasks._celery.claims.outage import insist
-from attune_tasks._celery.claims.store import ClaimStore, Due, StoredState, claim_store
+from attune_tasks._celery.claims.outage import insist, is_outage
+from attune_tasks._celery.claims.store import ClaimStore, Due, End, StoredState, claim_store
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.ids import execution_id_of
 
 __all__ = ["CLAIM_HEADER", "Claim"]
+
+logger: Final = logging.getLogger("attune_tasks.claims")
 
 CLAIM_HEADER: Final = "attune_claim"
 """Where a worker's main process tells the process that runs the action of its claim; what a message says is dropped."""
@@ -53,15 +56,16 @@ class Claim:
         together = _stored_together(self.app, self.task_id, states.STARTED, meta, request)
         begun: bool = self._insist(lambda store: store.begin(self.execution_id, self.token, together))
         if begun and together is None and not request.ignore_result:
-            self.app.backend.store_result(self.task_id, meta, states.STARTED, request=request)
+            try:
+                self.app.backend.store_result(self.task_id, meta, states.STARTED, request=request)
+            except Exception as error:  # noqa: BLE001 - the backend's own; only who looks meanwhile misses it
+                logger.warning("STARTED of execution %s is not stored: %s", self.execution_id, type(error).__name__)
         return begun
 
     def finish(self, state: str, data: Mapping[str, Any]) -> str:
         """Write the final state: ``first``, ``replaced`` where it takes the place of worker_lost, or ``no``."""
-        outcome = json.dumps({"state": state, "result": data})
-        error = data.get("error")
-        status = error["type"] if data["status"] == "error" and error else data["status"]
-        verdict, parked = self._insist(lambda store: store.finish(self.execution_id, self.token, status, outcome))
+        end = End.of(self.task_id, state, data)
+        verdict, parked = self._insist(lambda store: store.finish(end, self.token))
         self._publish(parked)
         return str(verdict)
 
@@ -73,7 +77,10 @@ class Claim:
         )
         self._publish(parked)
         if message is not None and together is None and not request.ignore_result:
-            self.app.backend.mark_as_retry(self.task_id, failure, request=request)
+            try:
+                self.app.backend.mark_as_retry(self.task_id, failure, request=request)
+            except Exception as error:  # noqa: BLE001 - as above
+                logger.warning("RETRY of execution %s is not stored: %s", self.execution_id, type(error).__name__)
         return message is not None
 
     def again_at_once(self) -> bool:
@@ -98,7 +105,14 @@ class Claim:
 
     def _insist(self, what: Any) -> Any:
         seconds = state_of(self.app).loaded.settings.claims.outage
-        return insist(lambda: what(self._store()), seconds, f"execution {self.execution_id}")
+        try:
+            return insist(lambda: what(self._store()), seconds, f"execution {self.execution_id}")
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            cause = type(error).__name__  # its text may quote the URL
+        logger.error("execution %s is left to its claim's expiry: %s", self.execution_id, cause)
+        raise Ignore
 
     def _store(self) -> ClaimStore:
         store = claim_store(self.app)

@@ -14,9 +14,10 @@ from typing import Final
 from celery import Celery
 
 from attune_tasks._celery.claims.claim import Claim
-from attune_tasks._celery.claims.policy import is_idempotent
-from attune_tasks._celery.claims.store import claim_store
+from attune_tasks._celery.claims.policy import attempts_if_lost, is_idempotent
+from attune_tasks._celery.claims.store import ClaimStore, claim_store
 from attune_tasks._celery.executions_here import EXECUTIONS
+from attune_tasks._celery.live_writer import live_writer
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.quiet_threads import start_quiet_thread
 
@@ -150,7 +151,7 @@ class Keeper:
         for app in {id(each.claim.app): each.claim.app for each in kept}.values():
             mine = [each for each in kept if each.claim.app is app]
             asked = time.monotonic()
-            store = claim_store(app)
+            store = _impatient_store(app)
             lost = store.renew({each.claim.execution_id: each.claim.token for each in mine}) if store else set()
             for each in mine:
                 if each.claim.execution_id not in lost:
@@ -178,7 +179,8 @@ class Keeper:
             time.sleep(pause)
 
     def _pause(self) -> float:
-        expiries = [_expiry(kept.claim.app) for kept in self._kept.values()]
+        with self._wake:
+            expiries = [_expiry(kept.claim.app) for kept in self._kept.values()]
         return min(expiries, default=_IDLE_SECONDS) / RENEWALS_PER_EXPIRY
 
 
@@ -189,11 +191,21 @@ def keeping(claim: Claim, ref: str) -> Iterator[None]:
     def lose() -> None:
         EXECUTIONS.cancel(claim.execution_id, "claim_lost")
 
-    KEEPER.keep(claim, lose if is_idempotent(state_of(claim.app), ref) else None)
+    # Where no attempt follows a lost worker, nobody else begins it.
+    is_given_up = is_idempotent(state_of(claim.app), ref) and claim.attempt < attempts_if_lost(state_of(claim.app), ref)
+    KEEPER.keep(claim, lose if is_given_up else None)
     try:
         yield
     finally:
         KEEPER.drop(claim.token)
+
+
+def _impatient_store(app: Celery) -> ClaimStore | None:
+    """Give the claims by a client that gives up soon: one call that waits must not cost the time for the next."""
+    store = claim_store(app)
+    if store is not None:
+        store.state = store.state.by(live_writer(app).client(store.state.client))
+    return store
 
 
 def _expiry(app: Celery) -> float:

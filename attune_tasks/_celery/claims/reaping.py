@@ -15,7 +15,7 @@ from celery.canvas import maybe_signature
 from attune_tasks._celery.claims.following import name_what_follows
 from attune_tasks._celery.claims.message import StoredMessage
 from attune_tasks._celery.claims.outage import is_outage
-from attune_tasks._celery.claims.store import ClaimStore, Due, claim_store
+from attune_tasks._celery.claims.store import ClaimStore, Due, End, claim_store
 from attune_tasks._celery.publishing import on_behalf_of
 from attune_tasks.errors import ActionFailed
 from attune_tasks.result import ExecutionResult
@@ -64,11 +64,11 @@ def cancel_waiting(app: Celery, execution_id: int) -> bool:
         error=error,
         finished_at=datetime.now(UTC),
     )
-    outcome = json.dumps({"state": states.FAILURE, "result": result.to_dict()})
-    verdict, _ = store.finish(execution_id, "", "cancelled", outcome, only_waiting=True)
+    end = End.of(task_id, states.FAILURE, result.to_dict())
+    verdict, _ = store.finish(end, "", only_waiting=True)
     if verdict != "first":
         return False
-    _do(app, store, Due("deliver", execution_id, int(attempt), message, outcome, task_id, ref))
+    _do(app, store, Due("deliver", execution_id, end.attempt, message, end.outcome, task_id, ref))
     return True
 
 
@@ -100,19 +100,24 @@ def _store_and_go_on(app: Celery, due: Due) -> None:
     task_id = message.task_id if message else due.task_id
     backend: Any = app.backend
     is_stored = backend.get_state(task_id) in states.READY_STATES
-    if is_stored and (due.outcome or _is_lost(backend.get_result(task_id))):
-        return  # it was done, and only that was not said any more
     request = message.context(app) if message else Context({"id": task_id, "delivery_info": {}})
     state, data = _outcome(due)
+    name_what_follows(task_id, request)
     with on_behalf_of(app, message.headers, request) if message else nullcontext():
-        if state == states.SUCCESS:
-            name_what_follows(task_id, request.callbacks)
+        if state == states.SUCCESS and is_stored:
+            # Celery stores it last but for the chord, which takes each of its parts once.
+            if request.chord:
+                backend.on_chord_part_return(request, state, data)
+        elif state == states.SUCCESS:
             _call_back(app, request, data)
             backend.mark_as_done(task_id, data, request=request, store_result=True)
         elif state == states.REVOKED:
-            backend.mark_as_revoked(task_id, str(data), request=request, store_result=True)
+            result = ExecutionResult.from_dict(data)
+            reason = (result.error or {}).get("message", "revoked")
+            backend.mark_as_revoked(task_id, reason, request=request, store_result=not is_stored)
         else:
-            # Where the lost worker has come back, its result stands there already; what follows is the first end's.
+            # What stands there may be this, or the result of a lost worker that has come back: it stays. What follows
+            # has the same ids, whoever sends it.
             backend.mark_as_failure(task_id, ActionFailed(data), request=request, store_result=not is_stored)
 
 
@@ -129,12 +134,6 @@ def _outcome(due: Due) -> tuple[str, Any]:
         finished_at=datetime.now(UTC),
     )
     return states.FAILURE, lost.to_dict()
-
-
-def _is_lost(stored: Any) -> bool:
-    """Say whether what a backend has is the end of a lost worker's execution."""
-    data = stored.args[0] if isinstance(stored, BaseException) and len(stored.args) == 1 else None
-    return isinstance(data, dict) and (data.get("error") or {}).get("type") == "worker_lost"
 
 
 def _call_back(app: Celery, request: Context, value: Any) -> None:

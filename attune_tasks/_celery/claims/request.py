@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -10,15 +9,17 @@ from functools import cached_property
 from typing import Any, Final
 
 from celery import states
+from celery.exceptions import InvalidTaskError
 from celery.worker import state as worker_state
 
 from attune_tasks._celery.claims.claim import CLAIM_HEADER, Claim
+from attune_tasks._celery.claims.following import name_what_follows
 from attune_tasks._celery.claims.keeping import KEEPER
 from attune_tasks._celery.claims.message import StoredMessage
 from attune_tasks._celery.claims.outage import is_outage
 from attune_tasks._celery.claims.policy import ClaimPolicy, policy_of
 from attune_tasks._celery.claims.reaping import publish_again, reap
-from attune_tasks._celery.claims.store import Due, claim_store
+from attune_tasks._celery.claims.store import Due, End, claim_store
 from attune_tasks._celery.claims.waiting import WAITING
 from attune_tasks._celery.ending_request import EndingRequest
 from attune_tasks.attempts import attempt_after
@@ -27,6 +28,8 @@ __all__ = ["ClaimedRequest"]
 
 logger: Final = logging.getLogger("attune_tasks.claims")
 
+_PARTS: Final = 3
+_EMBEDDED: Final = frozenset({"callbacks", "errbacks", "chain", "chord"})
 _TRY_AGAIN_SECONDS: Final = 1.0
 _CONFLICT: Final = "as many executions of the action run as its `concurrency` allows"
 
@@ -41,7 +44,19 @@ class ClaimedRequest(EndingRequest):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take a message. What it says of a claim is not so."""
         super().__init__(*arguments, **options)
+        self._check_body()
         self.request_dict[CLAIM_HEADER] = None
+
+    def _check_body(self) -> None:
+        """Refuse what Celery puts into no message: in a pool process the body's last part has the last word.
+
+        No signature covers it, and it could name another task, or say of a claim what it likes.
+        """
+        payload: Any = getattr(self, "_Request__payload", None)
+        embedded = payload[2] if isinstance(payload, list | tuple) and len(payload) == _PARTS else None
+        if embedded and (not isinstance(embedded, dict) or not embedded.keys() <= _EMBEDDED):
+            msg = "its body says more than a message of Celery's: somebody has altered it"
+            raise InvalidTaskError(msg)
 
     def received_by(self, consumer: Any) -> None:
         """Claim it as soon as it is received: from now on nobody waits for the broker where this worker is lost."""
@@ -70,10 +85,10 @@ class ClaimedRequest(EndingRequest):
     def give_back(self, *, publish: bool) -> None:
         """Give up the claim; with `publish`, send the message once more, for it is with nobody any more.
 
-        Should it be handed over all the same, it is claimed anew. Raises what the client raises.
+        Should it be handed over all the same, it is claimed anew; what a pool has already is not begun, for its claim
+        is none by then. Raises what the client raises.
         """
         claim, self._claim = self._claim, None
-        self.request_dict[CLAIM_HEADER] = None
         if claim is not None:
             self._let_go(claim.token)
             claim.withdraw(publish=publish)
@@ -147,14 +162,8 @@ class ClaimedRequest(EndingRequest):
         return policy_of(self.task.app, self.args, self.kwargs)
 
     def _is_held_here(self) -> bool:
-        return any(
-            request is not self and isinstance(request, ClaimedRequest) and request.id == self.id
-            for request in (
-                *worker_state.reserved_requests,
-                *worker_state.active_requests,
-                *worker_state.scheduled_requests,  # type: ignore[attr-defined]  # not in its stubs
-            )
-        )
+        other = worker_state.requests.get(self.id)
+        return other is not None and other is not self
 
     def _try_again_later(self, error: Exception) -> None:
         """Keep the message, and ask for the claim again: without one nothing is run. What will not pass ends it."""
@@ -174,13 +183,12 @@ class ClaimedRequest(EndingRequest):
         """Write the final state, once."""
         if self._claim is not None:
             self._let_go(self._claim.token)
+        name_what_follows(self.id, self._context)
         try:
             if (store := claim_store(self.task.app)) is None:
                 return True
-            status = result["error"]["type"] if isinstance(result, dict) and result["status"] == "error" else state
             token = self._claim.token if self._claim is not None else ""
-            outcome = json.dumps({"state": state, "result": result})
-            verdict, parked = store.finish(self.execution_id, token, status, outcome)
+            verdict, parked = store.finish(End.of(self.id, state, result), token)
         except Exception as error:  # noqa: BLE001 - the client's own; what the backend takes is better than nothing
             logger.warning("the end of execution %s can't be noted: %s", self.execution_id, type(error).__name__)
             return True
@@ -193,7 +201,7 @@ class ClaimedRequest(EndingRequest):
             KEEPER.deliver(self.task.app, self.execution_id)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:  # noqa: FBT001 - Celery's own
-        if self.record(states.REVOKED, reason):
+        if self.record(states.REVOKED, self.result_of("cancelled", reason, reason).to_dict()):
             super()._announce_revoked(reason, terminated, signum, expired)  # type: ignore[misc]  # not in its stubs
             self.delivered()
             return

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from celery import Celery
 
 from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.result_expiry import kept_seconds
 from attune_tasks._celery.shared_state import SharedState, shared_state
+from attune_tasks.ids import execution_id_of
 
-__all__ = ["REAPED_AT_ONCE", "Answer", "ClaimStore", "Due", "StoredState", "Ticket", "claim_store", "record_store"]
+__all__ = [
+    "REAPED_AT_ONCE",
+    "Answer",
+    "ClaimStore",
+    "Due",
+    "End",
+    "StoredState",
+    "Ticket",
+    "claim_store",
+    "record_store",
+]
 
 Answer = Literal["claimed", "held", "expired", "old", "final"]
 Taken = Literal["taken", "parked", "conflict", "lost"]
@@ -32,6 +44,33 @@ class Ticket:
     name: str
     limit: int
     on_conflict: Literal["queue", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A final state, as it is written to a record."""
+
+    execution_id: int
+    task_id: str
+    ref: str
+    attempt: int
+    status: str
+    """What the record is found by: the execution's status, the type of its error where that is ``error``."""
+    outcome: str
+    """Celery's state and the result, as JSON: for whoever stores it in place of a lost worker."""
+
+    @classmethod
+    def of(cls, task_id: str, state: str, result: Mapping[str, Any]) -> Self:
+        """Make it of Celery's state and ``ExecutionResult.to_dict()``."""
+        error = result.get("error")
+        return cls(
+            execution_id=execution_id_of(task_id),
+            task_id=task_id,
+            ref=str(result["action_ref"]),
+            attempt=int(result.get("attempt") or 1),
+            status=error["type"] if result["status"] == "error" and error else str(result["status"]),
+            outcome=json.dumps({"state": state, "result": result}),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +108,12 @@ class ClaimStore:
         # How long what was decided may take to be published or stored before a reaper takes it up again.
         self._patience = self._ttl
 
-    def note(self, execution_id: int, what: str, seconds: float) -> bool:
-        """Note a new execution for so many seconds, with `what` is known of it; give whether its id was free."""
-        return bool(self._run("note", execution_id, what, int(seconds)))
+    def note(self, execution_id: int, what: str, seconds: float, *, listed: bool) -> bool:
+        """Note a new execution for so many seconds, with `what` is known of it; give whether its id was free.
+
+        `listed`: as one that waits, until somebody claims it.
+        """
+        return bool(self._run("note", execution_id, what, int(seconds), int(listed)))
 
     def forget(self, execution_id: int) -> None:
         """Forget an execution that was noted and could not be sent."""
@@ -114,15 +156,13 @@ class ClaimStore:
         pairs = [part for pair in claims.items() for part in pair]
         return {int(each) for each in self._run("renew", "", self._ttl, *pairs)}
 
-    def finish(
-        self, execution_id: int, token: str, status: str, outcome: str, *, only_waiting: bool = False
-    ) -> tuple[Verdict, Due | None]:
+    def finish(self, end: End, token: str, *, only_waiting: bool = False) -> tuple[Verdict, Due | None]:
         """Write the final state, once; give whether it counts, and what is to be published next.
 
         `token` is empty for what was not claimed. `only_waiting`: only of what waits for a ticket or its next attempt.
         """
-        given = (token, status, outcome, self._kept, self._patience, int(only_waiting))
-        verdict, *parked = self._run("finish", execution_id, *given)
+        given = (token, end.status, end.outcome, self._kept, self._patience, int(only_waiting))
+        verdict, *parked = self._run("finish", end.execution_id, *given, end.task_id, end.ref, end.attempt)
         return verdict.decode(), _parked(parked)
 
     def read(self, execution_id: int, *names: str) -> list[str]:
@@ -145,7 +185,7 @@ class ClaimStore:
 
     def published(self, execution_id: int, attempt: int) -> None:
         """Note that the message of an attempt is with the broker."""
-        self._run("published", execution_id, attempt)
+        self._run("published", execution_id, attempt, self._kept)
 
     def withdraw(self, execution_id: int, token: str) -> tuple[str | None, Due | None]:
         """Give up a claim that was not begun; give its message, None: it is another's, and what is to be published."""
@@ -162,7 +202,7 @@ class ClaimStore:
         """Look after what is due: all, or one execution."""
         only = "" if execution_id is None else execution_id
         found = self._run("reap", only, REAPED_AT_ONCE, self._patience, self._kept)
-        return [_due([part.decode() if isinstance(part, bytes) else part for part in each]) for each in found]
+        return [_due([part.decode() if isinstance(part, bytes) else part or "" for part in each]) for each in found]
 
     def _run(self, name: str, execution_id: object, *arguments: Any, more_keys: Sequence[str] = ()) -> Any:
         client = self.state.client
@@ -194,7 +234,7 @@ def _meta_key(stored: StoredState | None) -> list[str]:
 
 def _due(parts: Sequence[Any]) -> Due:
     word, execution_id, attempt, message, outcome, task_id, ref = parts
-    return Due(word, int(execution_id), int(attempt), message, outcome, task_id or "", ref or "")
+    return Due(word, int(execution_id), int(attempt or 1), message, outcome, task_id, ref)
 
 
 def _parked(parts: Sequence[Any]) -> Due | None:

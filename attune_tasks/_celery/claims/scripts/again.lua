@@ -13,5 +13,6 @@ end
 local next = release(id, patience)
 redis.call('HSET', key, 'state', 'again', 'attempt', attempt, 'token', '', 'ended', token)
 redis.call('ZADD', claims, now_ms() + patience, id)
+redis.call('ZADD', prefix .. 'queued', now_ms(), id)
 store_state(meta, meta_seconds)
 return { 1, redis.call('HGET', key, 'message'), next }

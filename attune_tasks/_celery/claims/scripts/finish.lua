@@ -35,6 +35,9 @@ redis.call('ZREM', parked, id)
 local next = release(id, patience)
 redis.call('HSET', key, 'state', 'final', 'status', status, 'outcome', outcome, 'finished', now, 'delivered', 0,
   'said', said, 'verdict', 'first')
+for place, name in ipairs({ 'task_id', 'ref', 'attempt' }) do -- of what was never claimed
+  redis.call('HSETNX', key, name, ARGV[8 + place])
+end
 redis.call('ZADD', claims, now + patience, id)
 redis.call('ZREM', prefix .. 'queued', id)
 redis.call('EXPIRE', key, kept)

@@ -3,5 +3,10 @@ local key = prefix .. 'execution:' .. id
 if not redis.call('SET', key, ARGV[3], 'NX', 'EX', ARGV[4]) then
   return 0
 end
-redis.call('ZADD', prefix .. 'queued', now_ms(), id)
+if ARGV[5] == '1' then
+  local queued, month = prefix .. 'queued', 30 * 86400 * 1000
+  redis.call('ZADD', queued, now_ms(), id)
+  redis.call('ZREMRANGEBYSCORE', queued, '-inf', now_ms() - month) -- whose messages somebody has thrown away
+  redis.call('PEXPIRE', queued, month)
+end
 return 1

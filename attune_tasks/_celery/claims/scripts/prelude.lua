@@ -39,7 +39,9 @@ local function release(each, patience)
     return nil
   end
   redis.call('HDEL', key_of(each), 'ticket')
-  redis.call('ZREM', prefix .. 'tickets:' .. ticket, each)
+  if redis.call('ZREM', prefix .. 'tickets:' .. ticket, each) == 0 then
+    return nil -- it had none: it was parked itself
+  end
   local parked = prefix .. 'parked:' .. ticket
   while true do
     local first = redis.call('ZRANGE', parked, 0, 0)[1]
@@ -49,6 +51,7 @@ local function release(each, patience)
     redis.call('ZREM', parked, first)
     if redis.call('HGET', key_of(first), 'state') == 'parked' then
       redis.call('HSET', key_of(first), 'state', 'again')
+      redis.call('ZADD', prefix .. 'tickets:' .. ticket, now_ms(), first) -- nobody who comes now is quicker
       redis.call('ZADD', claims, now_ms() + patience, first)
       return { first, redis.call('HGET', key_of(first), 'attempt'), redis.call('HGET', key_of(first), 'message') }
     end

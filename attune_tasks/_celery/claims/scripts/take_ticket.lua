@@ -10,8 +10,8 @@ if redis.call('ZSCORE', tickets, id) then
   return 'taken'
 end
 for _, holder in ipairs(redis.call('ZRANGE', tickets, 0, -1)) do
-  local held = redis.call('HGET', key_of(holder), 'state')
-  if held ~= 'claimed' and held ~= 'begun' then
+  local held = redis.call('HMGET', key_of(holder), 'state', 'ticket')
+  if held[1] == 'final' or held[1] == 'parked' or held[2] ~= ticket then
     redis.call('ZREM', tickets, holder) -- its record is gone: no ticket is lost with it
   end
 end
@@ -24,7 +24,8 @@ if on_conflict == 'fail' then
   return 'conflict'
 end
 redis.call('HSET', key, 'state', 'parked', 'token', '', 'ticket', ticket)
-redis.call('ZADD', prefix .. 'parked:' .. ticket, 'NX', redis.call('HGET', key, 'since'), id)
+redis.call('HSETNX', key, 'parked', now_ms())
+redis.call('ZADD', prefix .. 'parked:' .. ticket, 'NX', redis.call('HGET', key, 'parked'), id)
 redis.call('ZADD', prefix .. 'queued', 'NX', redis.call('HGET', key, 'since'), id)
 redis.call('ZREM', claims, id)
 return 'parked'
