@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(420)
 
 
 def test_a_soak_of_two_minutes_finds_nothing_wrong(tmp_path: Path) -> None:
-    table = Soak(tmp_path, executions=800, seconds=75, pause=7).run()
+    table = Soak(tmp_path, executions=1500, seconds=80, pause=7).run()
     assert not table.wrong, str(table)
     rows = dict(table.rows)
     assert rows["workers killed and started"], str(table)
