@@ -159,11 +159,11 @@ def test_what_a_killed_worker_had_and_had_not_begun_runs_once_and_soon(batch: Ba
             batch.check({"begun": LOST})
 
 
-def go_on(processes: Iterable[Seen]) -> None:
-    """Continue processes, of which some may have ended."""
+def send(number: signal.Signals, processes: Iterable[Seen]) -> None:
+    """Send processes a signal, of which some may have ended: an action starts others all the time."""
     for process in processes:
         with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGCONT)
+            os.kill(process.pid, number)
 
 
 @pytest.mark.parametrize("pool", ["prefork"])
@@ -173,14 +173,13 @@ def test_a_worker_that_is_stopped_with_all_its_processes_comes_back_too_late(bat
             batch.send(name, action)
             wait_until(lambda each=name: starts(batch.file(each)), f"{name} runs", 60)  # type: ignore[misc]
         group = [Seen.of(one.process.pid), *below(Seen.of(one.process.pid))]
-        for process in group:
-            os.kill(process.pid, signal.SIGSTOP)
+        send(signal.SIGSTOP, group)
         try:
             with start("two"):
                 wait_until(lambda: starts(batch.file("again")) == 2, "it runs elsewhere", 60)
                 assert batch.handles["held"].result(60).error
-                go_on(group)
+                send(signal.SIGCONT, group)
                 batch.release()
                 batch.check(replaced=["held"])
         finally:
-            go_on(group)
+            send(signal.SIGCONT, group)
