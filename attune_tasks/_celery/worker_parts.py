@@ -17,8 +17,10 @@ __all__ = ["read_notes", "ready_main_process", "ready_pool_process"]
 def ready_main_process(sender: Any, **_: Any) -> None:
     """Add the control commands. Pool processes are to be told what to cancel, and what is lost is to be told."""
     from attune_tasks._celery import control
+    from attune_tasks._celery.broker_loss import OutliveLoss
     from attune_tasks._celery.claims import worker as claims
 
+    sender.app.steps["consumer"].add(OutliveLoss)
     control.ready()
     claims.ready(sender.app)
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(420)
 
 
 def test_a_soak_of_two_minutes_finds_nothing_wrong(tmp_path: Path) -> None:
-    table = Soak(tmp_path, executions=800, seconds=75, pause=7).run()
+    table = Soak(tmp_path, executions=1500, seconds=80, pause=7).run()
     assert not table.wrong, str(table)
     rows = dict(table.rows)
     assert rows["workers killed and started"], str(table)
@@ -67,6 +67,7 @@ def failure(status: str, error: str | None = None, attempt: int = 1) -> dict[str
         ("ok", 1, [("FAILURE", failure("error", "worker_lost")), ("SUCCESS", end("succeeded"))], ""),
         ("ok", 1, [("FAILURE", failure("failed"))], "with a wrong final state"),
         ("failing", 1, [("FAILURE", failure("failed"))], ""),
+        ("failing", 0, [("FAILURE", {"exc_type": "KeyError", "exc_message": ["x"]})], "with a wrong final state"),
         ("failing", 1, [("SUCCESS", end("succeeded"))], "with a wrong final state"),
         ("idempotent", 1, [("FAILURE", failure("error", "worker_lost"))], "with a wrong final state"),
         ("idempotent", 2, [("SUCCESS", end("succeeded", attempt=2))], ""),

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from attune_tasks import enqueue
 from tests.integration.claims_batch import EXPIRY, SETTINGS, SLOTS, Batch
 from tests.integration.claims_pack import starts
 from tests.integration.workers import worker
@@ -26,6 +27,20 @@ def test_redis_is_killed_and_started_again(begun_batch: Batch, durable_redis: Re
     durable_redis.start()
     begun_batch.release()
     begun_batch.check()
+
+
+def test_a_worker_with_messages_that_wait_outlives_each_end_of_redis(batch: Batch, durable_redis: RedisServer) -> None:
+    file = batch.file("later")
+    with worker(batch.place, "-c", "1", "-n", "one@here", environ=SETTINGS) as one:
+        batch.handles["later"] = enqueue("claims.quick", {"file": str(file)}, countdown=25, app=batch.client)
+        wait_until(lambda: batch.state_of("later") == "claimed", "it waits", 60)
+        for number in range(6):
+            durable_redis.kill(signal.SIGKILL)
+            durable_redis.start()
+            batch.send(f"quick-{number}", "quick")
+            assert batch.handles[f"quick-{number}"].result(60).succeeded
+            assert one.is_running()
+        batch.check()
 
 
 @POOLS

@@ -7,11 +7,14 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from tests.celery_worker import CeleryWorker
 from tests.redis_server import RedisServer
 
-__all__ = ["Chaos"]
+__all__ = ["BY_ITSELF", "Chaos"]
+
+BY_ITSELF: Final = "workers that ended by themselves"
 
 
 class Chaos:
@@ -31,6 +34,10 @@ class Chaos:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    def note_end(self, worker: CeleryWorker) -> None:
+        """Count a worker that nobody has killed, where it has ended."""
+        self.counts[BY_ITSELF] += not worker.is_running()
 
     def stop(self) -> None:
         """End it when what was killed is there again. Raises what it failed of."""
@@ -53,6 +60,7 @@ class Chaos:
                     self.counts["Redis killed and started"] += 1
                 else:
                     worker = next(workers)
+                    self.note_end(worker)
                     worker.kill(signal.SIGKILL)
                     self.counts["workers killed and started"] += 1
                     worker.start()

@@ -57,16 +57,14 @@ def judge(sent: Mapping[str, Sent], redis: Path, notes: Path) -> Ends:
 
 def _read(meta: dict[str, Any]) -> dict[str, Any]:
     state, value = meta["status"], meta["result"]
-    if state == states.FAILURE and isinstance(value, dict) and value.get("exc_message"):
-        value = value["exc_message"][0]
-    if state not in states.READY_STATES or not isinstance(value, dict):
+    stored = value if isinstance(value, dict) else {}
+    if state == states.FAILURE and stored.get("exc_type") == "ActionFailed":
+        stored = stored["exc_message"][0]
+    if state not in states.READY_STATES:
         return {"state": state}
-    return {
-        "state": state,
-        "status": value.get("status"),
-        "error": (value.get("error") or {}).get("type"),
-        "attempt": value.get("attempt"),
-    }
+    error = (stored.get("error") or {}).get("type") or stored.get("exc_type")
+    attempt = stored.get("attempt", 0)  # none: what Celery stored by itself, which is wrong
+    return {"state": state, "status": stored.get("status"), "error": error, "attempt": attempt}
 
 
 def _judge_one(ends: Ends, sent: Sent, written: list[dict[str, Any]], notes: Path) -> None:

@@ -18,7 +18,7 @@ from tests.acceptance.left import users_of
 from tests.celery_worker import CeleryWorker
 from tests.integration.workers import Place, make_place, worker
 from tests.redis_server import RedisServer
-from tests.soak.chaos import Chaos
+from tests.soak.chaos import BY_ITSELF, Chaos
 from tests.soak.ends import Ends, Sent, judge
 from tests.soak.memory import Memory
 from tests.soak.pack import KINDS, write_soak_pack
@@ -99,6 +99,8 @@ class Soak:
             chaos.stop()
             self._wait_for_ends(place, chaos, memory, _DRAIN)
             self._settle(place)
+            for each in (steady, *killed):
+                chaos.note_end(each)
         with ExitStack() as stack:  # takes what a killed worker had reserved from the broker, and drops it
             self._worker(stack, place, "last", "threads", 1)
             self._settle(place)
@@ -181,7 +183,9 @@ class Soak:
         table = Table(wrong=[*ends.wrong])
         kinds = Counter(each.kind for each in self._sent.values())
         table.rows.append(("executions", f"{len(self._sent)}: {', '.join(f'{n} {k}' for k, n in kinds.items())}"))
+        by_itself = chaos.counts.pop(BY_ITSELF)
         table.rows += sorted(chaos.counts.items())
+        table.want(BY_ITSELF, by_itself, 0)
         self._add_ends(table, ends)
         left = self._keys_left(place)
         tickets = [key for key in left if ":tickets:" in key or ":parked:" in key]
