@@ -149,7 +149,7 @@ class LiveSettings(_Group):
         10_000, description="Batches kept of each; an execution has at most 10 a second."
     )
     keep_seconds: Seconds | None = Field(
-        None, description="Seconds for which they are kept after the last; none: as long as a result, or a day."
+        None, description="Seconds for which they are kept after the last; none: as long as a result, or a week."
     )
 
 
