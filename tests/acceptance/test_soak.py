@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.append_only import all_metas
-from tests.soak.ends import Sent, judge
+from tests.soak.chaos import REDIS, WORKERS
+from tests.soak.ends import NEVER_CLAIMED, Sent, judge
 from tests.soak.memory import Memory
 from tests.soak.run import Soak
 
@@ -19,8 +20,8 @@ def test_a_soak_of_two_minutes_finds_nothing_wrong(tmp_path: Path) -> None:
     table = Soak(tmp_path, executions=1500, seconds=80, pause=7).run()
     assert not table.wrong, str(table)
     rows = dict(table.rows)
-    assert rows["workers killed and started"], str(table)
-    assert rows["Redis killed and started"], str(table)
+    assert rows[WORKERS], str(table)
+    assert rows[REDIS], str(table)
 
 
 def test_a_soak_finds_memory_that_grows() -> None:
@@ -85,3 +86,13 @@ def test_a_soak_finds_what_is_wrong(
     ends = judge({"a": Sent(kind, 7)}, tmp_path, tmp_path)
     assert [each.partition(":")[0] for each in ends.wrong if wrong not in each] == []
     assert bool(ends.wrong) is bool(wrong)
+
+
+def test_a_soak_counts_apart_what_no_worker_had(tmp_path: Path) -> None:
+    stored(tmp_path)
+    sent = {"a": Sent("ok", 7)}
+    ends = judge(sent, tmp_path, tmp_path, {7})
+    assert (ends.counts[NEVER_CLAIMED], ends.wrong) == (1, [])
+    assert judge(sent, tmp_path, tmp_path, {8}).wrong
+    (tmp_path / "7").write_text("started\n", encoding="utf-8")
+    assert judge(sent, tmp_path, tmp_path, {7}).wrong

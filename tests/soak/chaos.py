@@ -12,8 +12,10 @@ from typing import Final
 from tests.celery_worker import CeleryWorker
 from tests.redis_server import RedisServer
 
-__all__ = ["BY_ITSELF", "Chaos"]
+__all__ = ["BY_ITSELF", "REDIS", "WORKERS", "Chaos"]
 
+REDIS: Final = "Redis killed and started"
+WORKERS: Final = "workers killed and started"
 BY_ITSELF: Final = "workers that ended by themselves"
 
 
@@ -57,12 +59,12 @@ class Chaos:
                     with self.quiet:
                         self._redis.kill(signal.SIGKILL)
                         self._redis.start()
-                    self.counts["Redis killed and started"] += 1
+                    self.counts[REDIS] += 1
                 else:
                     worker = next(workers)
                     self.note_end(worker)
                     worker.kill(signal.SIGKILL)
-                    self.counts["workers killed and started"] += 1
+                    self.counts[WORKERS] += 1
                     worker.start()
         except BaseException as error:  # noqa: BLE001 - told by stop()
             self.failure = error
