@@ -1,8 +1,9 @@
 """Has a worker outlive the loss of a Redis as broker.
 
-kombu closes a lost channel twice. The first time may fail before the channel counts as closed, where a read of the next
-message was under way; the second time it gives unacknowledged messages back by a transport that has no client any more.
-That is an AttributeError, which Celery does not expect, and the worker ends.
+kombu asks a lost channel for a connection in two cases: it closes a channel twice, where a read of the next message was
+under way, and the second time gives unacknowledged messages back; and Celery acknowledges a message of the connection
+before. The channel has no transport any more, or one without a client: an AttributeError, which Celery does not expect,
+and the worker ends.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ class OutliveLoss(bootsteps.StartStopStep):
         """Look after the channel of a new connection."""
         if parent.connection.transport.driver_type != "redis":
             return
-        qos = parent.task_consumer.channel.qos
-        restore = qos.restore_unacked
+        channel = parent.task_consumer.channel
+        parameters = channel._connparams  # noqa: SLF001 - by which each new connection is made
 
-        def restore_unacked(*arguments: Any, **options: Any) -> Any:
+        def connection_parameters(*arguments: Any, **options: Any) -> Any:
             try:
-                return restore(*arguments, **options)
+                return parameters(*arguments, **options)
             except AttributeError as error:
-                msg = "the connection was lost with messages that were not acknowledged"
+                msg = "the channel's connection is lost"
                 raise ConnectionError(msg) from error
 
-        qos.restore_unacked = restore_unacked
+        channel._connparams = connection_parameters  # noqa: SLF001 - the same

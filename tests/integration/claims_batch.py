@@ -6,6 +6,7 @@ started as often as attempts are recorded, and that what follows it was sent onc
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -83,9 +84,16 @@ class Batch:
             wait_until(lambda: self.state_of("retrying") != "begun", "it waits", _SECONDS)
 
     def queue(self) -> None:
-        """Send more than there are slots for."""
-        for number in range(4):
-            self.send(f"queued-{number}", "hold")
+        """Send more than there are slots for, and come back when each is claimed, or in the queue to stay.
+
+        On its way from Redis to a worker a message is nowhere, and lost with either of them.
+        """
+        names = [f"queued-{number}" for number in range(4)]
+        for name in names:
+            self.send(name, "hold")
+        for _ in range(2):
+            wait_until(lambda: self._at_rest(names), "all are claimed, or stay in the queue", _SECONDS)
+            time.sleep(0.3)  # in which a worker that wants another one would take it
 
     def send(self, name: str, action: str, **options: Any) -> None:
         """Start one more."""
@@ -151,6 +159,11 @@ class Batch:
         with self.place.redis.client(self.place.database) as redis:
             kinds = ("claims", "queued", "tickets:*", "parked:*")
             return [key.decode() for kind in kinds for key in redis.scan_iter(f"attune:{{attune_tasks}}:{kind}")]
+
+    def _at_rest(self, names: Collection[str]) -> bool:
+        assert self.place.redis
+        with self.place.redis.client(self.place.database) as redis:
+            return len([name for name in names if self.state_of(name)]) + int(redis.llen("celery")) == len(names)
 
     def _has_succeeded(self, name: str) -> bool:
         return self._anew(name).status() == "succeeded"

@@ -220,10 +220,8 @@ class Soak:
         return table
 
     def _add_ends(self, table: Table, ends: Ends) -> None:
-        replaced = ends.counts["worker_lost that was replaced"]
-        table.want(
-            "with exactly one final state", ends.counts["with exactly one final state"], len(self._sent) - replaced
-        )
+        one, replaced = ends.counts["with exactly one final state"], ends.counts["worker_lost that was replaced"]
+        table.want("with exactly one final state", one, len(self._sent) - replaced - ends.counts[NEVER_CLAIMED])
         untold = "attempts whose worker was killed before the first line"
         for name in ("lost with their worker", "worker_lost that was replaced", "attempts recorded", untold):
             table.rows.append((name, ends.counts[name]))
