@@ -73,7 +73,9 @@ def failure(status: str, error: str | None = None, attempt: int = 1) -> dict[str
         ("idempotent", 1, [("FAILURE", failure("error", "worker_lost"))], "with a wrong final state"),
         ("idempotent", 2, [("SUCCESS", end("succeeded", attempt=2))], ""),
         ("ok", 2, [("SUCCESS", end("succeeded"))], "more children than attempts"),
-        ("ok", 0, [("SUCCESS", end("succeeded"))], "fewer children than attempts"),
+        ("ok", 0, [("SUCCESS", end("succeeded"))], "succeeded without a child"),
+        ("idempotent", 0, [("SUCCESS", end("succeeded", attempt=2))], "succeeded without a child"),
+        ("failing", 0, [("FAILURE", failure("failed"))], "fewer children than attempts"),
         ("ok", 0, [("FAILURE", failure("error", "worker_lost"))], ""),
     ],
 )

@@ -99,7 +99,9 @@ def _judge_one(ends: Ends, sent: Sent, written: list[dict[str, Any]], notes: Pat
     path = notes / str(sent.execution_id)
     started = len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
     ends.counts["children started"] += started
-    if started > end["attempt"]:
+    if not started and end["status"] == "succeeded":
+        ends.blame("succeeded without a child", sent, end)
+    elif started > end["attempt"]:
         ends.blame("more children than attempts", sent, (started, end))
     elif started < end["attempt"]:
         # Begun in Redis, and the worker was killed before the child's first line: nobody can tell.
