@@ -26,6 +26,7 @@ __all__ = [
     "PluginError",
     "ResultTimeoutError",
     "RuntimeUnavailableError",
+    "SecretExposedError",
     "SecretsUnavailableError",
     "SettingsError",
     "StartError",
@@ -132,6 +133,14 @@ class SecretsUnavailableError(AttuneTasksError):
     """Secrets that the action needs can't be had."""
 
     code = "secrets_unavailable"
+    request_id: str | None = None
+    """By which the store's log has the read that failed; a provider sets it where it knows that."""
+
+
+class SecretExposedError(AttuneTasksError):
+    """A secret stands where others can read it."""
+
+    code = "secret_exposed"
 
 
 class UnknownRuntimeError(AttuneTasksError):

@@ -7,7 +7,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
+from attune_tasks.audit import write_audit
 from attune_tasks.confinement import Confinement, Limits
 from attune_tasks.context import ExecutionContext, ExecutionRequest
 from attune_tasks.errors import (
@@ -18,6 +20,7 @@ from attune_tasks.errors import (
     StartError,
     place_of,
 )
+from attune_tasks.guard import Guard, Texts
 from attune_tasks.known_packs import load_packs
 from attune_tasks.masking import Masker
 from attune_tasks.packs import Action, PackRegistry, content_of
@@ -29,7 +32,7 @@ from attune_tasks.process import (
     LiveSink,
     Supervision,
 )
-from attune_tasks.result import ExecutionResult
+from attune_tasks.result import ExecutionResult, Receipt
 from attune_tasks.runtimes import Runtime, get_runtime
 from attune_tasks.secrets import SecretManager, create_provider
 from attune_tasks.settings import LoadedSettings, Settings
@@ -102,25 +105,27 @@ class ActionExecutor:
 
         `live` gets what the action says while it runs, masked, too.
         """
-        masker = Masker({})
-        missing: tuple[str, ...] = ()
+        given = _Given()
         try:
             if cancellation is not None and cancellation.requested:
                 return _cancelled(request)
             context = self.prepare_execution_context(request)
             if cancellation is not None and cancellation.requested:  # while secrets were fetched
                 return _cancelled(request)
-            masker, missing = Masker(context.secrets), context.secrets_missing
+            given = _Given(Masker(context.secrets), context.secrets_missing, context.receipts)
+            guard = Guard(context.secrets)
+            guard.check(_texts_of(request, context))
             supervision = Supervision(
+                guard=guard,
                 grace=self.settings.grace,
                 keep_bytes=self.settings.output.keep_bytes,
-                output_filter=masker,
+                output_filter=given.masker,
                 cancellation=cancellation,
                 launchers=self._launchers,
                 live=live,
             )
             result = self._runtime(context.runtime_name or "").execute(context, supervision)
-            return _masked(result, masker, missing)
+            return _masked(result, given)
         except self._time_limits as error:
             said = f"ended by a time limit of its caller ({type(error).__name__}); what it had printed is lost"
             result = replace(_error(request, "timed_out", said), status="timed_out")
@@ -136,7 +141,7 @@ class ActionExecutor:
                 where,
             )
             result = _error(request, "internal_error", f"unexpected {type(error).__name__} at {where}")
-        return _masked(result, masker, missing)
+        return _masked(result, given)
 
     def prepare_execution_context(self, request: ExecutionRequest) -> ExecutionContext:
         """Check the request against the action, and fetch what the action declares.
@@ -152,15 +157,19 @@ class ActionExecutor:
         env = {"PATH": self.settings.environment.path, **action.env_set, **_allowed_env(action, request.env)}
         timeout = self._timeout(action, request.timeout)
         confinement = self._confinement(action)
-        fetched = self.secret_manager.fetch_secrets_for_action(action, parameters.secret_refs)
+        fetched = self.secret_manager.fetch_secrets_for_action(
+            action, parameters.secret_refs, lambda records: write_audit(request, action.ref, records)
+        )
         legacy = self._legacy_env(action, fetched) if action.legacy_env else {}
         return ExecutionContext(
             execution_id=request.execution_id,
             action_ref=action.ref,
             parameters=parameters.public,
             env=env | legacy,
+            legacy_variables=frozenset(legacy),
             secrets=fetched,
             secrets_missing=fetched.missing,
+            receipts=fetched.receipts,
             timeout=timeout,
             working_dir=action.working_dir,
             entry_point=action.entry_point,
@@ -225,6 +234,27 @@ class ActionExecutor:
             return self.secret_manager.prepare_secret_env(secrets)
 
 
+def _texts_of(request: ExecutionRequest, context: ExecutionContext) -> Texts:
+    """Give all that others may read of an execution, for a secret that stands there."""
+    texts = Texts()
+    texts.add_parameters(context.parameters)
+    legacy = context.legacy_variables
+    env = {name: value for name, value in context.env.items() if name not in legacy} if legacy else context.env
+    texts.add_variables(env)
+    texts.add_message(request.carried, request.caller)
+    if context.working_dir is not None:
+        texts.add("working_dir", str(context.working_dir))
+    return texts
+
+
+class _Given(NamedTuple):
+    """What an execution was given of secrets: what masks them, the names of those it goes without, and receipts."""
+
+    masker: Masker = Masker({})
+    missing: tuple[str, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+
+
 def _allowed_env(action: Action, env: Mapping[str, str]) -> Mapping[str, str]:
     refused = sorted(set(env) - action.env_allow)
     if refused:
@@ -255,11 +285,13 @@ def _cancelled(request: ExecutionRequest) -> ExecutionResult:
     return replace(_error(request, "cancelled", said), status="cancelled")
 
 
-def _masked(result: ExecutionResult, masker: Masker, missing: tuple[str, ...]) -> ExecutionResult:
+def _masked(result: ExecutionResult, given: _Given) -> ExecutionResult:
     """Mask all that a child or a runtime said. The output of our own runtimes has been masked at the pipe."""
+    masker = given.masker
     return replace(
         result,
-        secrets_missing=missing,
+        secrets_missing=given.missing,
+        receipts=given.receipts,
         stdout=masker.mask_text(result.stdout),
         stderr=masker.mask_text(result.stderr),
         result=masker.mask_json(result.result),

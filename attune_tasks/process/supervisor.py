@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 from attune_tasks.errors import StartError
 from attune_tasks.process.cancellation import Cancellation
@@ -20,7 +21,7 @@ from attune_tasks.process.live import Live, LiveSink
 from attune_tasks.process.output import NoFilter, OutputFilter, TailBuffer
 from attune_tasks.process.program import Pipes, Program
 
-__all__ = ["Outcome", "Supervision", "run_program"]
+__all__ = ["ArgumentGuard", "Outcome", "Supervision", "run_program"]
 
 _READ_BYTES: Final = 1 << 16
 _DRAIN_SECONDS: Final = 0.5
@@ -30,6 +31,13 @@ _LONGEST_WAIT: Final = 1.0
 _LONGEST_WAIT_FOR_KILL: Final = 0.1
 _STOPPED_TOO_OFTEN: Final = 3
 _OUTPUTS: Final = ("stdout", "stderr", "control")
+
+
+class ArgumentGuard(Protocol):
+    """Refuses a command line which shows what others must not see."""
+
+    def check_arguments(self, argv: Sequence[str], ours: Callable[[str], bool]) -> None:
+        """Look at `argv`, of which `ours` says what nobody else has written. Raises an AttuneTasksError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class Supervision:
     """Where launchers come from; None: each execution has one of its own."""
     live: LiveSink | None = None
     """Gets what the child says while it runs, masked; None: nobody does."""
+    guard: ArgumentGuard | None = None
+    """Looks at the command line before a child is started; None: nobody does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ CHILD: Final = Path(__file__).parent / "_child"
 _LOST: Final = (
     "the launcher that had started the action was ended, by the action itself or from outside; so was all below it"
 )
+_OURS: Final = ("-", str(CHILD))
 _ENTRY: Final = str(CHILD / "attune_child.py")
 _FAULTS: Final = {
     "result_too_large": "the result is larger than 1 MiB: print it or store it",
@@ -88,6 +89,9 @@ def run(  # noqa: PLR0913 - the optional ones are named
         stdin += format_parameters(context.parameters, context.parameter_format)
     in_env = context.parameters if parameters_in_env and not by_stdin else {}
     supervision = supervision or Supervision()
+    if supervision.guard is not None:
+        script = str(context.script_path() or "")
+        supervision.guard.check_arguments(argv, lambda text: text == script or text.startswith(_OURS))
     confinement = context.confinement
     with _launcher(context, supervision, interpreter) as launcher:
         env = child_environment(context, in_env, launcher.folder)

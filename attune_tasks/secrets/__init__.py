@@ -3,12 +3,16 @@
 from attune_tasks.secrets.file import FileSecretProvider
 from attune_tasks.secrets.manager import FetchedSecrets, SecretCheck, SecretManager
 from attune_tasks.secrets.provider import SecretProvider, create_provider
+from attune_tasks.secrets.records import Observer, ReadRecord, SecretFields
 from attune_tasks.secrets.references import SecretReference, parse_reference
 
 __all__ = [
     "FetchedSecrets",
     "FileSecretProvider",
+    "Observer",
+    "ReadRecord",
     "SecretCheck",
+    "SecretFields",
     "SecretManager",
     "SecretProvider",
     "SecretReference",

@@ -29,8 +29,11 @@ class SecretProvider(Protocol):
     def read(self, reference: SecretReference, *, deadline: float) -> Mapping[str, object]:
         """Give all the fields at `reference`'s path, by :func:`time.monotonic` not later than `deadline`.
 
-        Raises SecretsUnavailableError with a message which says why, and never quotes what was read. Of any other
-        exception only the class is told.
+        A :class:`SecretFields` says besides which version that is, and by which id the store's log has the read; both
+        go into the audit record, where any other mapping leaves them empty.
+
+        Raises SecretsUnavailableError with a message which says why, and never quotes what was read; its `request_id`
+        is for the audit record, too. Of any other exception only the class is told.
         """
         ...
 

@@ -1,0 +1,135 @@
+"""The guard: looks for secrets where others could read them, before anything starts.
+
+What it looks at are texts that somebody wrote, or that go on a command line, into an environment or through the broker:
+parameters, variables, arguments, and what else the message carried. A secret there stops the execution.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from attune_tasks.errors import SecretExposedError
+from attune_tasks.exposed_forms import forms_of
+from attune_tasks.secret_values import Sealed
+
+__all__ = ["Guard", "Texts"]
+
+_SHORTEST_IN_OURS: Final = 8
+"""Characters: HOME is /root, and a caller root@host, where a secret may be a user's name, which is `root`."""
+_OWN_VARIABLES: Final = frozenset({"PATH"})
+
+
+class Texts:
+    """Texts to look at, each with its place, as an error calls it.
+
+    Those which come from the worker or from Celery, and from nobody who could have put a secret there, are *ours*:
+    values under 8 characters are not looked for in them.
+    """
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.entries: list[tuple[str, str, str, bool]] = []
+        """How its kind of place is called, the name there, the text, and whether it is ours."""
+
+    def add(self, place: str, text: str, *, is_ours: bool = False) -> None:
+        """Add one."""
+        self.entries.append((place, "", text, is_ours))
+
+    def add_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Add what stands in parameters, and their names."""
+        for name, value in parameters.items():
+            self.entries.append(("the name of a parameter", "", name, False))
+            self._add_value("the parameter ", name, value)
+
+    def add_variables(self, variables: Mapping[str, str]) -> None:
+        """Add variables, and their names. PATH is ours."""
+        for name, value in variables.items():
+            self.entries += (
+                ("the name of a variable", "", name, False),
+                ("the variable ", name, value, name in _OWN_VARIABLES),
+            )
+
+    def add_message(self, carried: Mapping[str, Any], caller: str | None) -> None:
+        """Add what a message carried beside parameters and variables: `carried`, by what it is called."""
+        if caller:
+            self.entries.append(("the caller's name in the message", "", caller, True))
+        for name, value in carried.items():
+            self._add_value("the message: ", name, value)
+
+    def _add_value(self, kind: str, name: str, value: Any) -> None:
+        """Add all texts in a JSON value, keys too; numbers as they are written; an object or list also as JSON."""
+        if isinstance(value, str):
+            self.entries.append((kind, name, value, False))
+        elif isinstance(value, dict | list | tuple):
+            self.entries.append((kind, name, json.dumps(value, ensure_ascii=False, default=str), False))
+            self.entries += [(kind, name, text, False) for text in _texts_in(value)]
+        elif value is not None and not isinstance(value, bool):
+            self.entries.append((kind, name, str(value), False))
+
+
+class Guard:
+    """Knows the secrets of one execution. Nothing that shows it shows one of them."""
+
+    __slots__ = ("_forms",)
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        """Look for the values of `secrets`, name to value, in all the forms in which one could be written."""
+        self._forms = Sealed([(name, forms_of(value)) for name, value in secrets.items()])
+
+    def check(self, texts: Texts) -> None:
+        """Raise SecretExposedError, which names a secret and a place, where one stands in one of `texts`."""
+        # A secret has no NUL in it, so none is found across two texts.
+        if self._may_be_in("\0".join([text for _, _, text, _ in texts.entries])):
+            self._refuse(texts)
+
+    def check_arguments(self, argv: Sequence[str], ours: Callable[[str], bool]) -> None:
+        """Do the same for a command line; `ours` says of an argument whether it is ours, as the program itself is."""
+        if not self._may_be_in("\0".join(argv)):
+            return
+        texts = Texts()
+        texts.add("the program's path", argv[0], is_ours=True)
+        for number, text in enumerate(argv[1:], 1):
+            texts.add(f"argument {number} of the command line", text, is_ours=ours(text))
+        self._refuse(texts)
+
+    def _may_be_in(self, text: str) -> bool:
+        return any(form in text for _, forms in self._forms.open() for form in forms)
+
+    def _refuse(self, texts: Texts) -> None:
+        found = self._find(texts)
+        if found is not None:
+            name, place = found
+            msg = (
+                f"the secret {name} stands in {place}, where others can read it: nothing was started. Take it out"
+                " there, let the action ask for it by its name, and change it if others can have seen it"
+            )
+            raise SecretExposedError(msg)
+
+    def _find(self, texts: Texts) -> tuple[str, str] | None:
+        """Give the secret and the place; names first, for they are quoted as the places of others."""
+        names_first = sorted(texts.entries, key=lambda entry: bool(entry[1]))
+        for kind, where, text, is_ours in names_first:
+            for name, forms in self._forms.open():
+                shortest = _SHORTEST_IN_OURS if is_ours else 0
+                if any(form in text for form in forms if len(form) >= shortest):
+                    return name, f"{kind}{where}"
+        return None
+
+
+def _texts_in(value: Any) -> list[str]:
+    """Give the texts in a JSON value, keys too."""
+    texts = []
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, list | tuple):
+            left += each
+        elif isinstance(each, str):
+            texts.append(each)
+    return texts
