@@ -34,7 +34,7 @@ from attune_tasks.process import (
 )
 from attune_tasks.result import ExecutionResult, Receipt
 from attune_tasks.runtimes import Runtime, get_runtime
-from attune_tasks.secrets import SecretManager, create_provider
+from attune_tasks.secrets import SecretManager, create_provider, how_to_store
 from attune_tasks.settings import LoadedSettings, Settings
 from attune_tasks.wire_names import is_variable_text
 
@@ -153,7 +153,9 @@ class ActionExecutor:
         if not action.enabled:
             msg = f"{action.ref} is disabled: `enabled: false` in {action.source}"
             raise ActionDisabledError(msg)
-        parameters = action.schema.validate(request.parameters)
+        parameters = action.schema.validate(
+            request.parameters, lambda reference: how_to_store(reference, self.settings.secrets)
+        )
         env = {"PATH": self.settings.environment.path, **action.env_set, **_allowed_env(action, request.env)}
         timeout = self._timeout(action, request.timeout)
         confinement = self._confinement(action)

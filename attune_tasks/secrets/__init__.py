@@ -5,6 +5,7 @@ from attune_tasks.secrets.manager import FetchedSecrets, SecretCheck, SecretMana
 from attune_tasks.secrets.provider import SecretProvider, create_provider
 from attune_tasks.secrets.records import Observer, ReadRecord, SecretFields
 from attune_tasks.secrets.references import SecretReference, parse_reference
+from attune_tasks.secrets.storing import how_to_store
 
 __all__ = [
     "FetchedSecrets",
@@ -17,5 +18,6 @@ __all__ = [
     "SecretProvider",
     "SecretReference",
     "create_provider",
+    "how_to_store",
     "parse_reference",
 ]
