@@ -105,7 +105,8 @@ class ActionExecutor:
 
         `live` gets what the action says while it runs, masked, too.
         """
-        given = _Given()
+        given = _Given(Masker({}))
+        interrupt: BaseException | None = None
         try:
             if cancellation is not None and cancellation.requested:
                 return _cancelled(request)
@@ -113,7 +114,7 @@ class ActionExecutor:
             if cancellation is not None and cancellation.requested:  # while secrets were fetched
                 return _cancelled(request)
             given = _Given(Masker(context.secrets), context.secrets_missing, context.receipts)
-            guard = Guard(context.secrets)
+            guard = Guard(context.secrets, given.masker)
             guard.check(_texts_of(request, context))
             supervision = Supervision(
                 guard=guard,
@@ -124,8 +125,7 @@ class ActionExecutor:
                 launchers=self._launchers,
                 live=live,
             )
-            result = self._runtime(context.runtime_name or "").execute(context, supervision)
-            return _masked(result, given)
+            return _masked(self._runtime(context.runtime_name or "").execute(context, supervision), given)
         except self._time_limits as error:
             said = f"ended by a time limit of its caller ({type(error).__name__}); what it had printed is lost"
             result = replace(_error(request, "timed_out", said), status="timed_out")
@@ -141,6 +141,12 @@ class ActionExecutor:
                 where,
             )
             result = _error(request, "internal_error", f"unexpected {type(error).__name__} at {where}")
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            # Without the frames in which it came: error reporters write down their variables.
+            interrupt = error.with_traceback(None)
+            interrupt.__cause__ = interrupt.__context__ = None
+        if interrupt is not None:
+            raise interrupt
         return _masked(result, given)
 
     def prepare_execution_context(self, request: ExecutionRequest) -> ExecutionContext:
@@ -252,7 +258,7 @@ def _texts_of(request: ExecutionRequest, context: ExecutionContext) -> Texts:
 class _Given(NamedTuple):
     """What an execution was given of secrets: what masks them, the names of those it goes without, and receipts."""
 
-    masker: Masker = Masker({})
+    masker: Masker
     missing: tuple[str, ...] = ()
     receipts: tuple[Receipt, ...] = ()
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attune_tasks.errors import SecretExposedError
-from attune_tasks.exposed_forms import forms_of
+from attune_tasks.masking import Masker
+from attune_tasks.masking.parts import parts_of
 from attune_tasks.secret_values import Sealed
 
 __all__ = ["Guard", "Texts"]
@@ -74,30 +75,39 @@ class Texts:
 class Guard:
     """Knows the secrets of one execution. Nothing that shows it shows one of them."""
 
-    __slots__ = ("_forms",)
+    __slots__ = ("_masker", "_parts", "_shortest")
 
-    def __init__(self, secrets: Mapping[str, str]) -> None:
-        """Look for the values of `secrets`, name to value, in all the forms in which one could be written."""
-        self._forms = Sealed([(name, forms_of(value)) for name, value in secrets.items()])
+    def __init__(self, secrets: Mapping[str, str], masker: Masker) -> None:
+        """Look for the values of `secrets`, name to value, in all the forms that `masker`, which is theirs, knows."""
+        parts = [(name, tuple(dict.fromkeys(parts_of(value)))) for name, value in secrets.items()]
+        self._parts = Sealed(parts)
+        self._masker = masker
+        self._shortest = min((len(part) for _, found in parts for part in found), default=0)
+        """Characters. No form of a value is shorter than the value."""
 
     def check(self, texts: Texts) -> None:
         """Raise SecretExposedError, which names a secret and a place, where one stands in one of `texts`."""
+        if not self._shortest:
+            return
+        entries = texts.entries
         # A secret has no NUL in it, so none is found across two texts.
-        if self._may_be_in("\0".join([text for _, _, text, _ in texts.entries])):
+        if self._holds_value("\0".join([text for _, _, text, _ in entries])):
+            self._refuse(texts)
+        # The encoded forms are made where a text is long enough for one; those that mask the output are the same.
+        long_ones = [text for _, _, text, is_ours in entries if not is_ours and len(text) >= self._shortest]
+        if long_ones and self._masker.names_in("\0".join(long_ones)):
             self._refuse(texts)
 
     def check_arguments(self, argv: Sequence[str], ours: Callable[[str], bool]) -> None:
         """Do the same for a command line; `ours` says of an argument whether it is ours, as the program itself is."""
-        if not self._may_be_in("\0".join(argv)):
-            return
         texts = Texts()
         texts.add("the program's path", argv[0], is_ours=True)
         for number, text in enumerate(argv[1:], 1):
-            texts.add(f"argument {number} of the command line", text, is_ours=ours(text))
-        self._refuse(texts)
+            texts.entries.append(("argument ", str(number), text, ours(text)))
+        self.check(texts)
 
-    def _may_be_in(self, text: str) -> bool:
-        return any(form in text for _, forms in self._forms.open() for form in forms)
+    def _holds_value(self, text: str) -> bool:
+        return any(part in text for _, parts in self._parts.open() for part in parts)
 
     def _refuse(self, texts: Texts) -> None:
         found = self._find(texts)
@@ -111,12 +121,14 @@ class Guard:
 
     def _find(self, texts: Texts) -> tuple[str, str] | None:
         """Give the secret and the place; names first, for they are quoted as the places of others."""
-        names_first = sorted(texts.entries, key=lambda entry: bool(entry[1]))
-        for kind, where, text, is_ours in names_first:
-            for name, forms in self._forms.open():
+        for kind, where, text, is_ours in sorted(texts.entries, key=lambda entry: bool(entry[1])):
+            for name, parts in self._parts.open():
                 shortest = _SHORTEST_IN_OURS if is_ours else 0
-                if any(form in text for form in forms if len(form) >= shortest):
+                if any(part in text for part in parts if len(part) >= shortest):
                     return name, f"{kind}{where}"
+            names = () if is_ours else sorted(self._masker.names_in(text))
+            if names:
+                return names[0], f"{kind}{where}"
         return None
 
 

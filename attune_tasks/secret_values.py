@@ -7,7 +7,7 @@ Error reporters write down the variables of a traceback's frames: by `repr()`, i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, Self, TypeVar
 
 __all__ = ["HiddenMapping", "Sealed", "SecretBytes", "Secrets"]
 
@@ -45,8 +45,12 @@ class Sealed(Generic[_T]):
         """Show nothing of what it holds."""
         return f"{type(self).__name__}()"
 
+    def __deepcopy__(self, _: object) -> Self:
+        """Give this one: what it holds is not to be in a second place."""
+        return self
+
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied: a pickle would hold the same."""
+        """Refuse to be pickled: a pickle would hold the same."""
         msg = "what is sealed is not pickled: it may hold secrets"
         raise TypeError(msg)
 
@@ -63,6 +67,15 @@ class SecretBytes(bytes):
     def __str__(self) -> str:
         """Show the same."""
         return repr(self)
+
+    def __deepcopy__(self, _: object) -> Self:
+        """Give this one; `dataclasses.asdict` asks for a copy."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a pickle would hold them."""
+        msg = "secrets are not pickled: hand over their references instead"
+        raise TypeError(msg)
 
     def __add__(self, other: bytes) -> SecretBytes:  # type: ignore[override]  # a narrower type
         """Join two; the whole is as secret."""
@@ -101,6 +114,10 @@ class HiddenMapping(_Face[_V]):
     def __repr__(self) -> str:
         """Show how many there are: a name may be a value which was stored the wrong way round."""
         return f"{type(self).__name__}({len(self)} names)"
+
+    def __deepcopy__(self, _: object) -> Self:
+        """Give this one; `dataclasses.asdict` asks for a copy."""
+        return self
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: a pickle would hold the values."""

@@ -77,14 +77,16 @@ def create_provider(name: str, settings: ProviderSettings) -> SecretProvider:
     about its own options. What else it raises is told by its class only: it may quote an option, such as a token.
     """
     made_by = PluginGroup("attune_tasks.secret_providers", "secret provider").load(name)
-    options = _options(name, settings)
-    cause = ""
+    # The options may hold a token: no variable of a frame that an error reporter could write down is one of them.
     try:
-        return cast(SecretProvider, made_by.from_settings(options))
-    except AttuneTasksError:
-        raise
+        return cast(SecretProvider, made_by.from_settings(_options(name, settings)))
+    except AttuneTasksError as error:
+        known = error.with_traceback(None)
+        known.__cause__ = known.__context__ = None
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-        cause = type(error).__name__
+        known, cause = None, type(error).__name__
+    if known is not None:
+        raise known
     msg = f"the secret provider {name!r} could not be made from secrets.options.{name}: {cause}"
     raise PluginError(msg)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets as random
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -14,6 +17,7 @@ from attune_tasks.context import ExecutionContext, ExecutionRequest
 from attune_tasks.errors import SecretExposedError
 from attune_tasks.executor import ActionExecutor, build_executor
 from attune_tasks.guard import Guard, Texts
+from attune_tasks.masking import Masker
 from attune_tasks.process import Supervision
 from attune_tasks.result import ExecutionResult
 from attune_tasks.runtimes.base import run
@@ -28,7 +32,7 @@ def found(add: Callable[[Texts], None], secrets: Mapping[str, str] | None = None
     """Give what the guard says of the texts that `add` adds; None: nothing."""
     texts = Texts()
     add(texts)
-    guard = Guard(SECRETS if secrets is None else secrets)
+    guard = guard_of(SECRETS if secrets is None else secrets)
     errors = []
     try:
         guard.check(texts)
@@ -39,6 +43,11 @@ def found(add: Callable[[Texts], None], secrets: Mapping[str, str] | None = None
         assert not any(line in str(each) for line in PEM.splitlines() if len(line) > 8)
         assert (each.__cause__, each.__context__) == (None, None)
     return str(errors[0]) if errors else None
+
+
+def guard_of(secrets: Mapping[str, str]) -> Guard:
+    """Make a guard."""
+    return Guard(secrets, Masker(secrets))
 
 
 def in_parameters(parameters: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> str | None:
@@ -65,6 +74,28 @@ def test_a_secret_in_a_parameter_is_found_however_deep(value: object) -> None:
     assert said is not None
     name = "api_key" if KEY in json.dumps(value) else "pem"
     assert said.startswith(f"the secret {name} stands in the parameter note, where others can read it")
+
+
+SPECIAL = "p4ss w\u00f6rd/+&'\"x-" + "7Zq" * 4
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        base64.b64encode(SPECIAL.encode()).decode(),
+        "Basic " + base64.b64encode(b"carol:" + SPECIAL.encode()).decode(),
+        SPECIAL.encode().hex().upper(),
+        quote(SPECIAL),
+        json.dumps(SPECIAL),
+        shlex.quote(SPECIAL),
+    ],
+)
+def test_every_form_that_is_masked_is_found(written: str) -> None:
+    for parameters in ({"note": written}, {"note": {"a": [written]}}, {written: 1}):
+        said = in_parameters(parameters, {"password": SPECIAL})
+        assert said is not None
+        assert written not in said
+    assert in_parameters({"note": f"{SPECIAL[:-4]}-and-something-else"}, {"password": SPECIAL}) is None
 
 
 def test_a_number_is_looked_at_as_it_is_written() -> None:
@@ -111,7 +142,7 @@ def test_nothing_is_found_across_two_texts() -> None:
 
 
 def test_a_guard_shows_no_value_and_a_plain_one_would() -> None:
-    guard = Guard(SECRETS)
+    guard = guard_of(SECRETS)
     shown = repr(guard) + "".join(repr(getattr(guard, name)) for name in Guard.__slots__)
     assert KEY not in shown
     assert KEY in repr(SECRETS)
@@ -205,8 +236,8 @@ def test_the_variables_of_legacy_env_are_exempt_and_others_are_not(shop: Project
 
 def test_a_command_line_of_another_runtime_is_looked_at() -> None:
     context = ExecutionContext(1, "shop.give", secrets={"api_key": KEY})
-    supervision = Supervision(guard=Guard(context.secrets))
-    with pytest.raises(SecretExposedError, match="api_key stands in argument 2 of the command line"):
+    supervision = Supervision(guard=guard_of(context.secrets))
+    with pytest.raises(SecretExposedError, match="api_key stands in argument 2, where"):
         run(context, ["/bin/echo", "a", f"-H{KEY}"], supervision)
     assert run(context, ["/bin/echo", "a"], supervision).succeeded
     assert run(context, ["/bin/echo", KEY]).stdout == f"{KEY}\n", "without a guard it would show"
