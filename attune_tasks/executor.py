@@ -105,8 +105,20 @@ class ActionExecutor:
 
         `live` gets what the action says while it runs, masked, too.
         """
+        try:
+            return self._execute(request, cancellation, live)
+        except Exception as error:  # noqa: BLE001 - masking has failed: nothing is shown of what was said
+            return _unexpected(request, error)
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            interrupt = error.with_traceback(None)
+        # Without the frames in which it came, and without what it came from: error reporters write down variables.
+        interrupt.__cause__ = interrupt.__context__ = None
+        raise interrupt
+
+    def _execute(
+        self, request: ExecutionRequest, cancellation: Cancellation | None, live: LiveSink | None
+    ) -> ExecutionResult:
         given = _Given(Masker({}))
-        interrupt: BaseException | None = None
         try:
             if cancellation is not None and cancellation.requested:
                 return _cancelled(request)
@@ -132,21 +144,7 @@ class ActionExecutor:
         except AttuneTasksError as error:
             result = _error(request, error.code, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote a secret
-            where = place_of(error)
-            logger.error(  # noqa: TRY400 - a traceback would show the text
-                "execution %s of %s: unexpected %s at %s",
-                request.execution_id,
-                request.action_ref,
-                type(error).__name__,
-                where,
-            )
-            result = _error(request, "internal_error", f"unexpected {type(error).__name__} at {where}")
-        except BaseException as error:  # noqa: BLE001 - it is raised again
-            # Without the frames in which it came: error reporters write down their variables.
-            interrupt = error.with_traceback(None)
-            interrupt.__cause__ = interrupt.__context__ = None
-        if interrupt is not None:
-            raise interrupt
+            result = _unexpected(request, error)
         return _masked(result, given)
 
     def prepare_execution_context(self, request: ExecutionRequest) -> ExecutionContext:
@@ -286,6 +284,13 @@ def _error(request: ExecutionRequest, kind: str, message: str) -> ExecutionResul
         error={"type": kind, "message": message},
         finished_at=datetime.now(UTC),
     )
+
+
+def _unexpected(request: ExecutionRequest, error: Exception) -> ExecutionResult:
+    """Tell an error by its class and place alone: its text, and the variables in its frames, may hold a secret."""
+    said = f"unexpected {type(error).__name__} at {place_of(error)}"
+    logger.error("execution %s of %s: %s", request.execution_id, request.action_ref, said)
+    return _error(request, "internal_error", said)
 
 
 def _cancelled(request: ExecutionRequest) -> ExecutionResult:
