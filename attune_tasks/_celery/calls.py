@@ -64,7 +64,9 @@ class Call(NamedTuple):
 
     def shown(self) -> dict[str, str]:
         """Give Celery's ``argsrepr`` and ``kwargsrepr``, for events and logs: names of parameters, never values."""
-        names = {name: sorted(map(str, value)) for name in ("parameters", "env") if (value := getattr(self, name))}
+        given = {"parameters": self.parameters, "env": self.env}
+        # What is no mapping is refused when it runs, and has no names that could be shown.
+        names = {name: sorted(map(str, value)) for name, value in given.items() if value and isinstance(value, Mapping)}
         text = "; ".join(f"{name}: {', '.join(found)}" for name, found in names.items())
         return {"argsrepr": clip(repr(self.ref), _SHOWN_BYTES), "kwargsrepr": clip(f"{{{text}}}", _SHOWN_BYTES)}
 
