@@ -52,6 +52,8 @@ class SecretCheck(NamedTuple):
     reference: str
     ok: bool
     reason: str
+    passed: bool = True
+    """Whether the value is as the caller of :meth:`SecretManager.check` would have it; where there is none, too."""
 
 
 class SecretManager:
@@ -103,15 +105,19 @@ class SecretManager:
             _logger.log(level, "%s runs without the secret %s (%s)", action.ref, name, references[name])
         return FetchedSecrets(values, tuple(failures))
 
-    def check(self, action: _Action) -> list[SecretCheck]:
-        """Try every reference that `action` declares, required or not."""
+    def check(self, action: _Action, judge: Callable[[str], bool] = lambda _: True) -> list[SecretCheck]:
+        """Try every reference that `action` declares, required or not; `judge` is asked about each value."""
         texts = {name: declared.ref for name, declared in action.secrets.items()}
         references, faults = self._parse(texts)
-        _, failures = read_all(references, self._providers, self._fetch_timeout)
+        values, failures = read_all(references, self._providers, self._fetch_timeout)
         reasons = faults | failures
         return [
             SecretCheck(
-                name, str(references.get(name, "(not a reference)")), name not in reasons, reasons.get(name, "")
+                name,
+                str(references.get(name, "(not a reference)")),
+                name not in reasons,
+                reasons.get(name, ""),
+                name not in values or judge(values[name]),
             )
             for name in texts
         ]
