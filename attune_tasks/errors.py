@@ -27,6 +27,7 @@ __all__ = [
     "ResultTimeoutError",
     "RuntimeUnavailableError",
     "SecretExposedError",
+    "SecretNotMaskableError",
     "SecretsUnavailableError",
     "SettingsError",
     "StartError",
@@ -127,6 +128,12 @@ class InvalidSecretError(AttuneTasksError):
     """A secret's name or value can't be handed to an action."""
 
     code = "secret_invalid"
+
+
+class SecretNotMaskableError(AttuneTasksError):
+    """A secret's value is too short or too common to be masked."""
+
+    code = "secret_not_maskable"
 
 
 class SecretsUnavailableError(AttuneTasksError):

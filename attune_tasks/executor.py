@@ -17,6 +17,7 @@ from attune_tasks.errors import (
     AttuneTasksError,
     EnvironmentNotAllowedError,
     InvalidParametersError,
+    SecretNotMaskableError,
     StartError,
     place_of,
 )
@@ -125,7 +126,7 @@ class ActionExecutor:
             context = self.prepare_execution_context(request)
             if cancellation is not None and cancellation.requested:  # while secrets were fetched
                 return _cancelled(request)
-            given = _Given(Masker(context.secrets), context.secrets_missing, context.receipts)
+            given = _Given(self._masker(context), context.secrets_missing, context.receipts)
             guard = Guard(context.secrets, given.masker)
             guard.check(_texts_of(request, context))
             supervision = Supervision(
@@ -207,6 +208,16 @@ class ActionExecutor:
             run_as=run_as,
             dumpable=action.dumpable or not settings.launchers.undumpable,
         )
+
+    def _masker(self, context: ExecutionContext) -> Masker:
+        masker = Masker(context.secrets, self.settings.masking.style)
+        if self.settings.masking.strict and masker.not_masked:
+            msg = (
+                f"{context.action_ref}: too short or too common to be masked, which the setting masking.strict refuses:"
+                f" {', '.join(masker.not_masked)}; store values of 4 characters or more, 6 where they are digits"
+            )
+            raise SecretNotMaskableError(msg)
+        return masker
 
     def _runtime(self, name: str) -> Runtime:
         if name not in self._runtimes:
@@ -301,19 +312,19 @@ def _cancelled(request: ExecutionRequest) -> ExecutionResult:
 def _masked(result: ExecutionResult, given: _Given) -> ExecutionResult:
     """Mask all that a child or a runtime said. The output of our own runtimes has been masked at the pipe."""
     masker = given.masker
-    return replace(
+    masked = replace(
         result,
         secrets_missing=given.missing,
         receipts=given.receipts,
-        stdout=masker.mask_text(result.stdout),
-        stderr=masker.mask_text(result.stderr),
-        result=masker.mask_json(result.result),
+        stdout=masker.mask_text(result.stdout, "stdout"),
+        stderr=masker.mask_text(result.stderr, "stderr"),
+        result=masker.mask_json(result.result, "result"),
         error={key: _masked_error(text, masker) for key, text in result.error.items()} if result.error else None,
     )
+    return replace(masked, masked=masker.counts, not_masked=masker.not_masked)
 
 
 def _masked_error(text: str, masker: Masker) -> str:
-    """Mask a text of an error. One that was cut may end in the midst of a secret: so much of its end is not shown."""
-    masked = masker.mask_text(text)
+    """Mask a text of an error. One that was cut may end in the midst of a secret, whose beginning is then left out."""
     cut = len(text) >= MAX_ERROR_CHARACTERS
-    return masked[: max(0, len(masked) - masker.margin)] if cut else masked
+    return masker.mask_cut_text(text, "error") if cut else masker.mask_text(text, "error")

@@ -18,7 +18,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _UNUSUAL: Final = re.compile(r"[^ -~]")
 _IN_JSON: Final = re.compile(r"[^ !#-.0-;=?-\[\]-~]")
 """``"``, backslash, what is not ASCII, and what some writers escape: ``/``, ``<``, ``>``, ``&``."""
-_UNICODE: Final = re.compile(r"\\u[0-9a-f]*[a-f][0-9a-f]*")
+_UNICODE: Final = re.compile(r"\\u(?=[0-9]{0,3}[a-f])[0-9a-f]{4}")
 _PERCENT: Final = re.compile(r"%(?:[A-F][0-9A-F]|[0-9][A-F])")
 _URL_SAFE: Final = ("", "/", "!'()*", "!'()*/;:@&=+$,?#")
 """Left as they are by: the strict, by Python, by encodeURIComponent, by encodeURI."""

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from attune_tasks.masking.marks import mark_for
 from attune_tasks.masking.maskable import is_maskable
 from attune_tasks.masking.search import Search
+from attune_tasks.masking.sought import RUN_TIME, Sought
 from attune_tasks.masking.stream import StreamMasker
-from attune_tasks.masking.variants import Variants, all_variants
 
 __all__ = ["RUN_TIME", "MaskStyle", "Masker"]
 
 MaskStyle = Literal["plain", "named"]
-
-RUN_TIME: Final = "(mask)"
-"""The name of all values that an action names while it runs. No secret can have it."""
-_RUN_TIME_VALUES: Final = 100
-_RUN_TIME_CHARACTERS: Final = 1 << 18
 
 
 class Masker:
@@ -30,23 +25,25 @@ class Masker:
     """
 
     def __init__(self, secrets: Mapping[str, str], style: MaskStyle = "plain") -> None:
-        """Mask the values of `secrets`, name to value. Patterns are made when first needed: beside a running child."""
-        self._secrets = secrets
+        """Mask the values of `secrets`, name to value. Variants are made when first needed."""
+        self._sought = Sought(secrets)
         self._style = style
         self._not_masked = tuple(name for name, value in secrets.items() if not is_maskable(value))
-        self._run_time: list[str] = []
         self._refused = False
-        self._variants: dict[str, Variants] = {}
-        self._made: Search | None = None
         self._marks: dict[str, bytes] = {}
         self._stream: StreamMasker | None = None
         self.counts: dict[str, dict[str, int]] = {}
-        """How many masks were put where, by name of the secret and by what was masked."""
+        """How many masks were put where: by name of the secret, then by what was masked."""
 
     @property
     def not_masked(self) -> tuple[str, ...]:
         """Names of secrets whose values are too short or too common; last :data:`RUN_TIME`, if one of those was."""
         return (*self._not_masked, RUN_TIME) if self._refused else self._not_masked
+
+    @property
+    def search(self) -> Search:
+        """What is looked for by now."""
+        return self._sought.search
 
     @property
     def margin(self) -> int:
@@ -58,39 +55,18 @@ class Masker:
         """``***``; other characters where a secret holds these in a way that a mask could complete a secret."""
         return self._mark("").decode()
 
-    @property
-    def search(self) -> Search:
-        """What is looked for by now."""
-        if self._made is None:
-            for name, value in self._secrets.items():
-                if name not in self._variants:
-                    self._variants[name] = all_variants(value)
-            if self._run_time:
-                found = [all_variants(value) for value in self._run_time]
-                self._variants[RUN_TIME] = Variants(
-                    frozenset().union(*(each.exact for each in found)),
-                    frozenset().union(*(each.broken for each in found)),
-                )
-            self._made = Search(self._variants)
-        return self._made
-
     def add(self, value: str) -> bool:
         """Mask `value`, too, from now on; give whether it is. At most 100 values of 256 KiB in all are taken."""
-        if value in self._run_time:
-            return True
-        size = sum(map(len, self._run_time)) + len(value)
-        if not is_maskable(value) or len(self._run_time) == _RUN_TIME_VALUES or size > _RUN_TIME_CHARACTERS:
+        taken = self._sought.add(value)
+        if taken:
+            self._marks.clear()
+        else:
             self._refused = True
-            return False
-        self._run_time.append(value)
-        self._made = None
-        self._marks.clear()
-        return True
+        return taken
 
     def names_in(self, text: str | bytes) -> frozenset[str]:
         """Say of which secrets `text` holds a variant. Changes no counts."""
-        data = text if isinstance(text, bytes) else _encode(text)
-        return self.search.names_in(data)
+        return self._sought.names_in(text if isinstance(text, bytes) else _encode(text))
 
     def mask_bytes(self, data: bytes, skip: int = 0, surface: str = "text") -> bytes:
         """Give `data` from byte `skip` on, each run of overlapping occurrences replaced by a mask.
@@ -98,11 +74,9 @@ class Masker:
         The bytes before `skip` are looked at and not shown: a run that reaches over `skip` gives a mask at the
         start. :attr:`margin` bytes before `skip` are enough to know what more would show. `surface` is for `counts`.
         """
-        if not (data and self.search):
-            return data[skip:]
         pieces = []
         position = skip
-        for start, end, name in self.search.runs(data):
+        for start, end, name in self._sought.runs(data):
             if end > skip:
                 pieces += [data[position:start], self._mark(name)]  # the slice is empty where the run began before
                 position = end
@@ -117,7 +91,7 @@ class Masker:
         nothing is counted.
         """
         return StreamMasker(
-            lambda: self.search, self._mark, skip, (lambda name: self._count(name, surface)) if surface else None
+            self._sought, self._mark, skip, (lambda name: self._count(name, surface)) if surface else None
         )
 
     def feed(self, data: bytes) -> bytes:
@@ -128,7 +102,7 @@ class Masker:
 
     def flush(self) -> bytes:
         """Give what :meth:`feed` held back: the stream has ended."""
-        return self._stream.flush() if self._stream is not None else b""
+        return b"" if self._stream is None else self._stream.flush()
 
     def mask_text(self, text: str, surface: str = "text") -> str:
         """Give `text` masked; lone surrogates in it stay as they are."""
@@ -167,9 +141,9 @@ class Masker:
         tried: dict[str, int] = {}
         for key, value in members.items():
             name = plain = self.mask_text(key, surface)
-            # The mask before the number keeps the number from completing a secret with what stands before it.
-            stem = plain if plain.endswith(self.mask) else plain + self.mask
             while name in masked or self.names_in(name):
+                # The mask before the number keeps the number from completing a secret with what stands before it.
+                stem = plain if plain.endswith(self.mask) else plain + self.mask
                 tried[stem] = tried.get(stem, 1) + 1
                 name = f"{stem}{tried[stem]}"
             masked[name] = self.mask_json(value, surface)
@@ -185,7 +159,7 @@ class Masker:
             # Between two marks only a pattern that is within the name alone could be.
             data = _encode(name)
             mark = self._marks[""]
-            self._marks[name] = mark if self.search.names_in(data) else mark + data + mark
+            self._marks[name] = mark if self._sought.names_in(data) else mark + data + mark
         return self._marks[name]
 
     def _count(self, name: str, surface: str) -> None:
@@ -194,7 +168,7 @@ class Masker:
 
     def __repr__(self) -> str:
         """Tell the number of values only."""
-        return f"Masker({len(self._secrets) + len(self._run_time)} values)"
+        return f"Masker({len(self._sought)} values)"
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: a pickle would hold the values."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
-from attune_tasks.masking.search import Search
+from attune_tasks.masking.sought import Sought
 
 __all__ = ["StreamMasker"]
 
@@ -18,21 +18,21 @@ class StreamMasker:
     for however long: only more of the stream, or its end, releases them.
     """
 
-    __slots__ = ("_count", "_covered", "_held", "_mark", "_owed", "_search", "_skip")
+    __slots__ = ("_count", "_covered", "_held", "_mark", "_owed", "_skip", "_sought")
 
     def __init__(
         self,
-        search: Callable[[], Search],
+        sought: Sought,
         mark: Callable[[str], bytes],
         skip: int = 0,
         count: Callable[[str], None] | None = None,
     ) -> None:
         """Begin a stream whose first `skip` bytes are looked at and not shown.
 
-        `search` gives what is looked for, which may change from one piece to the next; `mark` what stands in place of a
-        secret, by its name; `count` is told the name for each.
+        To `sought` something may be added from one piece to the next; `mark` gives what stands in place of a secret, by
+        its name; `count` is told the name for each.
         """
-        self._search = search
+        self._sought = sought
         self._mark = mark
         self._count = count
         self._skip = skip
@@ -50,11 +50,11 @@ class StreamMasker:
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; give what can be shown by now."""
         data = self._held + data
-        return self._release(data, self._search().open_from(data))
+        return self._release(data, self._sought.search.open_from(data))
 
-    def flush(self) -> bytes:
-        """Give what was held back: the stream has ended. Another may begin."""
-        data = self._held
+    def flush(self, data: bytes = b"") -> bytes:
+        """Take the last bytes, and give all that was held back: the stream has ended. Another may begin."""
+        data = self._held + data
         shown = self._release(data, len(data))
         self._skip = 0
         return shown
@@ -74,7 +74,7 @@ class StreamMasker:
         position = min(self._skip, until)
         goes_on = bool(self._covered)
         covered, owed = 0, None
-        for start, end, found in self._search().runs(data, self._covered):
+        for start, end, found in self._sought.runs(data, self._covered):
             if start >= until and not goes_on:
                 break
             name: str | None = found

@@ -57,6 +57,8 @@ class SecretCheck(NamedTuple):
     reference: str
     ok: bool
     reason: str
+    passed: bool = True
+    """Whether the value is as the caller of :meth:`SecretManager.check` would have it; where there is none, too."""
 
 
 class SecretManager:
@@ -114,15 +116,19 @@ class SecretManager:
         receipts = tuple(Receipt(each.name, each.reference, each.version) for each in records if each.name in values)
         return FetchedSecrets(values, tuple(failures), receipts)
 
-    def check(self, action: _Action) -> list[SecretCheck]:
-        """Try every reference that `action` declares, required or not."""
+    def check(self, action: _Action, judge: Callable[[str], bool] = lambda _: True) -> list[SecretCheck]:
+        """Try every reference that `action` declares, required or not; `judge` is asked about each value."""
         texts = {name: declared.ref for name, declared in action.secrets.items()}
         references, faults = self._parse(texts)
-        failures = read_all(references, self._providers, self._fetch_timeout).failures
+        values, failures, _ = read_all(references, self._providers, self._fetch_timeout)
         reasons = faults | failures
         return [
             SecretCheck(
-                name, str(references.get(name, "(not a reference)")), name not in reasons, reasons.get(name, "")
+                name,
+                str(references.get(name, "(not a reference)")),
+                name not in reasons,
+                reasons.get(name, ""),
+                name not in values or judge(values[name]),
             )
             for name in texts
         ]

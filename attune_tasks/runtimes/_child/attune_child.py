@@ -15,6 +15,7 @@ import sys
 
 _MAX_RESULT = 1 << 20
 _MAX_ERROR = 1 << 16  # characters; process/control.py has the same figure
+_MAX_MASK = 1 << 16  # characters; the same
 _MAX_PROGRESS = 512  # characters; the same. No line of it is longer than a pipe takes in one piece
 _CO_NEWLOCALS = 0x2  # set for functions, not for classes and modules (inspect.CO_NEWLOCALS)
 _FLUSH_FAILED = 120  # what an interpreter ends with that could not write its output
@@ -112,6 +113,7 @@ def _outcome():
     secrets = _read_json(_read_line(told["secrets_bytes"]).decode("utf-8", "surrogatepass"))
     _install_get_secret(secrets)
     _install_set_progress(control)
+    _install_mask(control)
     path, code, parameters = told["path"], told["code"], told["parameters"]
     sys.path[:0] = [folder for folder in (path and os.path.dirname(path), told["lib"]) if folder]
     sys.argv = [path or "-c"]
@@ -214,6 +216,7 @@ def _run(path, code, parameters, secrets):
         space["__file__"] = path
     space["_attune_secrets"] = secrets
     space["get_secret"] = builtins.get_secret
+    space["mask"] = builtins.mask
     space["set_progress"] = builtins.set_progress
     exec(compiled, space)
     if not has_run or "run" not in space:
@@ -269,6 +272,26 @@ def _install_set_progress(control):
             _write(control, line.encode("utf-8", "replace"))
 
     builtins.set_progress = set_progress
+
+
+def _install_mask(control):
+    def mask(value):
+        """Have `value`, text or bytes, masked wherever it is said from now on."""
+        text = value.decode("utf-8", "surrogateescape") if isinstance(value, (bytes, bytearray)) else value
+        if not isinstance(text, str):
+            problem = f"mask: expected text or bytes, not {type(value).__name__}"
+            raise TypeError(problem)
+        if len(text) > _MAX_MASK:
+            problem = f"mask: a value has at most {_MAX_MASK} characters, and this one {len(text)}"
+            raise ValueError(problem)
+        line = b'{"type":"mask","value":' + _quoted(text).encode("utf-8", "surrogateescape") + b"}\n"
+        with _writing:
+            written = _write(control, line)
+        if not written:
+            problem = "mask: the action has closed the descriptor by which it says what to mask"
+            raise RuntimeError(problem)
+
+    builtins.mask = mask
 
 
 def _kept(descriptor):
