@@ -20,7 +20,7 @@ import pytest
 
 import attune_tasks.process.supervisor as supervisor_module
 from attune_tasks.context import ExecutionContext, ExecutionRequest
-from attune_tasks.errors import AttuneTasksError, InvalidParametersError, InvalidSecretError, StartError
+from attune_tasks.errors import ActionFailed, AttuneTasksError, InvalidParametersError, InvalidSecretError, StartError
 from attune_tasks.executor import ActionExecutor
 from attune_tasks.guard import Guard
 from attune_tasks.known_packs import load_packs
@@ -31,8 +31,12 @@ from attune_tasks.runtimes import get_runtime
 from attune_tasks.secret_values import Sealed, SecretBytes, Secrets
 from attune_tasks.secrets import FileSecretProvider, SecretFields, SecretManager, SecretReference, create_provider
 from attune_tasks.settings import load_settings
+from attune_tasks.tasks import NAME
 from attune_tasks.wire import encode_secrets
+from tests.integration.packs import SECRETS
+from tests.integration.surfaces import holds
 from tests.security.frames import shown_by, shown_in_frames
+from tests.unit.test_celery_sending import make_app
 
 CANARY = f"canary-{random.token_hex(8)}"
 
@@ -335,3 +339,20 @@ def test_no_message_about_parameters_quotes_a_value_or_has_a_cause_that_does(cas
 def test_jsonschemas_own_messages_would_quote_it() -> None:
     with pytest.raises(jsonschema.ValidationError, match=CANARY):
         jsonschema.validate({"a": CANARY}, {"properties": {"a": {"enum": ["x"]}}})
+
+
+def test_what_a_task_raises_is_masked_has_no_cause_and_shows_nothing_in_its_frames(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(tmp_path)
+    with caplog.at_level(logging.DEBUG):
+        error = raised(lambda: app.tasks[NAME]("work.tell", {"fail": True}))
+    assert isinstance(error, ActionFailed)
+    assert "***" in str(error)
+    assert (error.__cause__, error.__context__) == (None, None)
+    shown = shown_in_frames(error)
+    assert any(" run call " in place for place in shown), "the task's frames are looked at"
+    for secret in SECRETS.values():
+        assert [place for place, text in shown.items() if holds(text.encode(), secret)] == []
+        assert secret not in pickle.dumps(error).decode("latin-1")
+        assert not holds(caplog.text.encode(), secret)
