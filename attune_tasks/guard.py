@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attune_tasks.errors import SecretExposedError
-from attune_tasks.masking import Masker
+from attune_tasks.masking import Masker, is_maskable
 from attune_tasks.masking.parts import parts_of
 from attune_tasks.secret_values import Sealed
 
@@ -79,7 +79,7 @@ class Guard:
 
     def __init__(self, secrets: Mapping[str, str], masker: Masker) -> None:
         """Look for the values of `secrets`, name to value, in all the forms that `masker`, which is theirs, knows."""
-        parts = [(name, tuple(dict.fromkeys(parts_of(value)))) for name, value in secrets.items()]
+        parts = [(name, _parts_of(value)) for name, value in secrets.items()]
         self._parts = Sealed(parts)
         self._masker = masker
         self._shortest = min((len(part) for _, found in parts for part in found), default=0)
@@ -100,6 +100,13 @@ class Guard:
 
     def check_arguments(self, argv: Sequence[str], ours: Callable[[str], bool]) -> None:
         """Do the same for a command line; `ours` says of an argument whether it is ours, as the program itself is."""
+        shortest = self._shortest
+        if not shortest:
+            return
+        # Those of the built-in runtimes are all ours, and most often it ends here.
+        foreign = any(len(text) >= shortest and not ours(text) for text in argv)
+        if not foreign and not self._holds_value("\0".join(argv)):
+            return
         texts = Texts()
         texts.add("the program's path", argv[0], is_ours=True)
         for number, text in enumerate(argv[1:], 1):
@@ -130,6 +137,12 @@ class Guard:
             if names:
                 return names[0], f"{kind}{where}"
         return None
+
+
+def _parts_of(value: str) -> tuple[str, ...]:
+    if "\n" in value or value[:1] in {"{", "["}:
+        return tuple(dict.fromkeys(parts_of(value)))
+    return (value,) if is_maskable(value) else ()  # the same, at once
 
 
 def _texts_in(value: Any) -> list[str]:

@@ -90,8 +90,9 @@ def run(  # noqa: PLR0913 - the optional ones are named
     in_env = context.parameters if parameters_in_env and not by_stdin else {}
     supervision = supervision or Supervision()
     if supervision.guard is not None:
-        script = str(context.script_path() or "")
-        supervision.guard.check_arguments(argv, lambda text: text == script or text.startswith(_OURS))
+        supervision.guard.check_arguments(
+            argv, lambda text: text.startswith(_OURS) or text in {argv[0], str(context.script_path())}
+        )
     confinement = context.confinement
     with _launcher(context, supervision, interpreter) as launcher:
         env = child_environment(context, in_env, launcher.folder)
