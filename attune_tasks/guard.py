@@ -113,6 +113,14 @@ class Guard:
             texts.entries.append(("argument ", str(number), text, ours(text)))
         self.check(texts)
 
+    def check_environment(self, env: Mapping[str, str]) -> None:
+        """Do the same for a whole environment, of which all that is not ours has been looked at before."""
+        if self._shortest and self._holds_value("\0".join(env.values())):
+            texts = Texts()
+            for name, value in env.items():
+                texts.entries.append(("the variable ", name, value, True))
+            self._refuse(texts)
+
     def _holds_value(self, text: str) -> bool:
         return any(part in text for _, parts in self._parts.open() for part in parts)
 

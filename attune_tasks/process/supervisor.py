@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -21,7 +21,7 @@ from attune_tasks.process.live import Live, LiveSink
 from attune_tasks.process.output import NoFilter, OutputFilter, TailBuffer
 from attune_tasks.process.program import Pipes, Program
 
-__all__ = ["ArgumentGuard", "Outcome", "Supervision", "run_program"]
+__all__ = ["Outcome", "StartGuard", "Supervision", "run_program"]
 
 _READ_BYTES: Final = 1 << 16
 _DRAIN_SECONDS: Final = 0.5
@@ -35,11 +35,14 @@ _CONTROL_READS: Final = 18
 """Reads that take all that a pipe can hold: 64 KiB, or the MiB to which an ordinary user may widen it, and a bit."""
 
 
-class ArgumentGuard(Protocol):
-    """Refuses a command line which shows what others must not see."""
+class StartGuard(Protocol):
+    """Refuses to start what would show what others must not see."""
 
     def check_arguments(self, argv: Sequence[str], ours: Callable[[str], bool]) -> None:
         """Look at `argv`, of which `ours` says what nobody else has written. Raises an AttuneTasksError."""
+
+    def check_environment(self, env: Mapping[str, str]) -> None:
+        """Look at a child's environment. Raises an AttuneTasksError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,8 @@ class Supervision:
     """Where launchers come from; None: each execution has one of its own."""
     live: LiveSink | None = None
     """Gets what the child says while it runs, masked; None: nobody does."""
-    guard: ArgumentGuard | None = None
-    """Looks at the command line before a child is started; None: nobody does."""
+    guard: StartGuard | None = None
+    """Looks at command line and environment before a child is started; None: nobody does."""
 
 
 @dataclass(frozen=True, slots=True)

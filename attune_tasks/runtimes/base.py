@@ -103,6 +103,10 @@ def run(  # noqa: PLR0913 - the optional ones are named
                 **({"ATTUNE_LC_ALL": env["LC_ALL"]} if "LC_ALL" in env else {}),
                 "LC_ALL": "C",
             }
+        if supervision.guard is not None:
+            legacy = context.legacy_variables
+            own = {name: value for name, value in env.items() if name not in legacy} if legacy else env
+            supervision.guard.check_environment(own)
         forked = interpreter is not None and confinement.isolation == "fork" and launcher.unforkable is None
         program = Program(
             argv=None if forked else argv,

@@ -226,6 +226,17 @@ def test_nor_where_the_message_holds_it_elsewhere(shop: Project) -> None:
     assert shop.run("give", {"caller": "root@host", "carried": {"a link": [1]}}).succeeded
 
 
+@pytest.mark.parametrize("runner", ["shell", "python"])
+def test_nor_where_the_workers_own_variables_hold_it(
+    shop: Project, monkeypatch: pytest.MonkeyPatch, runner: str
+) -> None:
+    shop.action("give", "", runner)
+    monkeypatch.setenv("HOME", f"/home/{KEY}")
+    refused(shop.run("give"), "the variable HOME")
+    monkeypatch.setenv("HOME", f"/home/{KEY[:-1]}")
+    assert shop.run("give").succeeded
+
+
 def test_the_variables_of_legacy_env_are_exempt_and_others_are_not(shop: Project) -> None:
     shop.action("old", "legacy_env: true\n")
     allowed = {"secrets": {"allow_legacy_env": True}}
