@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 from attune_tasks.errors import StartError
 from attune_tasks.process.cancellation import Cancellation
@@ -20,8 +19,9 @@ from attune_tasks.process.launchers import Launchers
 from attune_tasks.process.live import Live, LiveSink
 from attune_tasks.process.output import NoFilter, OutputFilter, TailBuffer
 from attune_tasks.process.program import Pipes, Program
+from attune_tasks.process.start_guard import StartGuard
 
-__all__ = ["Outcome", "StartGuard", "Supervision", "run_program"]
+__all__ = ["Outcome", "Supervision", "run_program"]
 
 _READ_BYTES: Final = 1 << 16
 _DRAIN_SECONDS: Final = 0.5
@@ -33,16 +33,6 @@ _STOPPED_TOO_OFTEN: Final = 3
 _OUTPUTS: Final = ("stdout", "stderr", "control")
 _CONTROL_READS: Final = 18
 """Reads that take all that a pipe can hold: 64 KiB, or the MiB to which an ordinary user may widen it, and a bit."""
-
-
-class StartGuard(Protocol):
-    """Refuses to start what would show what others must not see."""
-
-    def check_arguments(self, argv: Sequence[str], ours: Callable[[str], bool]) -> None:
-        """Look at `argv`, of which `ours` says what nobody else has written. Raises an AttuneTasksError."""
-
-    def check_environment(self, env: Mapping[str, str]) -> None:
-        """Look at a child's environment. Raises an AttuneTasksError."""
 
 
 @dataclass(frozen=True, slots=True)
