@@ -28,6 +28,7 @@ from attune_tasks.packs import Action, PackRegistry, content_of
 from attune_tasks.process import (
     MAX_ERROR_CHARACTERS,
     Cancellation,
+    Filtered,
     Launchers,
     LaunchersPolicy,
     LiveSink,
@@ -310,18 +311,22 @@ def _cancelled(request: ExecutionRequest) -> ExecutionResult:
 
 
 def _masked(result: ExecutionResult, given: _Given) -> ExecutionResult:
-    """Mask all that a child or a runtime said. The output of our own runtimes has been masked at the pipe."""
+    """Mask all that a child or a runtime said, but for output that has been masked at the pipe."""
     masker = given.masker
     masked = replace(
         result,
         secrets_missing=given.missing,
         receipts=given.receipts,
-        stdout=masker.mask_text(result.stdout, "stdout"),
-        stderr=masker.mask_text(result.stderr, "stderr"),
+        stdout=_masked_output(result.stdout, masker, "stdout"),
+        stderr=_masked_output(result.stderr, masker, "stderr"),
         result=masker.mask_json(result.result, "result"),
         error={key: _masked_error(text, masker) for key, text in result.error.items()} if result.error else None,
     )
     return replace(masked, masked=masker.counts, not_masked=masker.not_masked)
+
+
+def _masked_output(text: str, masker: Masker, name: str) -> str:
+    return str(text) if isinstance(text, Filtered) else masker.mask_text(text, name)
 
 
 def _masked_error(text: str, masker: Masker) -> str:

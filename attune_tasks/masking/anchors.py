@@ -24,6 +24,8 @@ _WORTH_A_MATCHER: Final = 1 << 14
 """Bytes, after which a matcher is built."""
 _A_CALL: Final = 1 << 8
 """Bytes that a call counts for at the least."""
+_DFA_ANCHORS: Final = 4000
+"""Of more, which a secret of thousands of lines has, the quickest matcher would take hundreds of MB."""
 _TRIED_AT_MOST: Final = 1000
 """Places that begin as a pattern does and go on otherwise, after which the rest counts as a beginning, too: a secret
 that all but repeats itself would have its length squared."""
@@ -124,4 +126,5 @@ def _matcher_of(anchors: list[bytes]) -> BytesAhoCorasick | None:
         from ahocorasick_rs import BytesAhoCorasick, Implementation
     except ImportError:  # no wheel for this machine: slower, and the same
         return None
-    return BytesAhoCorasick(anchors, implementation=Implementation.DFA)
+    small = len(anchors) <= _DFA_ANCHORS
+    return BytesAhoCorasick(anchors, implementation=Implementation.DFA if small else Implementation.ContiguousNFA)

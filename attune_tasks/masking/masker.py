@@ -141,7 +141,7 @@ class Masker:
         tried: dict[str, int] = {}
         for key, value in members.items():
             name = plain = self.mask_text(key, surface)
-            while name in masked or self.names_in(name):
+            while name in masked or (name != plain and self.names_in(name)):
                 # The mask before the number keeps the number from completing a secret with what stands before it.
                 stem = plain if plain.endswith(self.mask) else plain + self.mask
                 tried[stem] = tried.get(stem, 1) + 1

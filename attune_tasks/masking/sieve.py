@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from attune_tasks.masking.encodings import SHORTEST_ENCODED
+from attune_tasks.masking.maskable import SHORTEST
 from attune_tasks.masking.parts import parts_of
 
 __all__ = ["Sieve"]
@@ -32,9 +33,12 @@ class Sieve:
 
     def may_hold(self, data: bytes) -> bool:
         """Say whether `data` may hold a variant; False is certain."""
-        if any(kept in data for kept in self._kept):  # the empty one is in all
-            return True
-        if not self._kept:
+        if len(data) < SHORTEST or not self._kept:
+            return False
+        for kept in self._kept:
+            if kept in data:  # the empty one is in all
+                return True
+        if len(data) < self._encoded:
             return False
         joined = data.translate(None, b"\r\n")
         return any(len(run) >= self._encoded for pattern in _ENCODED for run in pattern.findall(joined))

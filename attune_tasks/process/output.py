@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Protocol
 
-__all__ = ["NoFilter", "OutputFilter", "StreamFilter", "TailBuffer", "without_broken_start"]
+__all__ = ["Filtered", "NoFilter", "OutputFilter", "StreamFilter", "TailBuffer", "without_broken_start"]
 
 _PIECE_BYTES: Final = 1 << 14
 
@@ -76,6 +76,12 @@ class _Passing:
         return self.feed(data)
 
 
+class Filtered(str):
+    """A text that has gone through the filter of its execution: it need not go through it again."""
+
+    __slots__ = ()
+
+
 class TailBuffer:
     """Keeps the last `cap` bytes of a stream, and `margin` more in front of them.
 
@@ -115,7 +121,7 @@ class TailBuffer:
         """Give the whole stream unmasked; None where it was longer than is kept."""
         return b"".join((*self._pieces, self._small)) if self._total <= self._cap else None
 
-    def finish(self) -> tuple[str, bool]:
+    def finish(self) -> tuple[Filtered, bool]:
         """Give what is kept as masked text, and whether the stream had more before it. Empties the buffer."""
         self._pieces.append(self._gathered())
         data = b"".join(self._pieces)
@@ -130,7 +136,7 @@ class TailBuffer:
             masked = masked[-self._cap :] if self._cap else b""
         if truncated:
             masked = without_broken_start(masked)
-        return masked.decode(errors="replace"), truncated
+        return Filtered(masked.decode(errors="replace")), truncated
 
     def _gathered(self) -> bytes:
         gathered = bytes(self._small)

@@ -24,6 +24,7 @@ SECRETS = {
     "nested": "live/51H",
     "repeats": "ababababab",
 }
+LINES = "\n".join(f"{number * 2654435761 % (1 << 32):08x}" for number in range(2_000))
 ALL = sorted({variant for value in SECRETS.values() for variant in variants_of(value)})
 ENCODED = [base64.b64encode(value.encode()) for value in SECRETS.values()]
 
@@ -181,8 +182,8 @@ def test_a_name_that_holds_a_value_is_not_shown(value: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["a" * 50_000 + "b", "ab" * 50_000 + "c", "x" * 100_000, "0123456789abcdef \"'\\\n" * 10_000],
-    ids=["end-differs", "ab", "x", "lines"],
+    ["a" * 50_000 + "b", "ab" * 50_000 + "c", "x" * 100_000, "0123456789abcdef \"'\\\n" * 10_000, LINES],
+    ids=["end-differs", "ab", "x", "lines", "many-lines"],
 )
 def test_long_and_odd_values_take_bounded_time(value: str) -> None:
     masker = Masker({"odd": value})
