@@ -204,7 +204,7 @@ STAGES = {
     "supervisor": "attune_tasks.process.supervisor._Run._watch",
     "reading": "attune_tasks.process.supervisor._Run._receive",
     "output": "attune_tasks.process.output.TailBuffer.finish",
-    "masking": "attune_tasks.masking.stream.StreamMasker.feed",
+    "masking": "attune_tasks.masking.masker.Masker.mask_bytes",
     "masking json": "attune_tasks.masking.masker.Masker.mask_json",
 }
 
