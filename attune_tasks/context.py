@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from attune_tasks.confinement import Confinement
+from attune_tasks.result import Receipt
 from attune_tasks.secret_values import Secrets
 
 __all__ = [
@@ -37,6 +38,14 @@ class ExecutionRequest:
     env: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
     """Seconds; may shorten the action's own timeout, never lengthen it."""
+    task_id: str | None = None
+    """Celery's; None: it came by no message."""
+    caller: str | None = None
+    """Who asked for it."""
+    caller_verified: bool = False
+    """Whether that is known, and not what a message merely claims."""
+    carried: Mapping[str, Any] = field(default_factory=dict)
+    """What else stood in the message that brought it, by what it is called there. It is looked at for secrets only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,8 @@ class ExecutionContext:
     secrets: Mapping[str, str] = field(default_factory=Secrets)
     secrets_missing: tuple[str, ...] = field(default=(), kw_only=True)
     """Names of declared secrets that the action runs without."""
+    receipts: tuple[Receipt, ...] = field(default=(), kw_only=True)
+    """Where each of the secrets came from."""
     timeout: float | None = None
     """Seconds from the start of the child; None: no deadline."""
     working_dir: Path | str | None = None
@@ -72,11 +83,15 @@ class ExecutionContext:
     confinement: Confinement = field(default_factory=Confinement)
     pack_content: str = ""
     """A hash of what of the pack a launcher may have loaded: another content, another launcher."""
+    legacy_variables: frozenset[str] = field(default=frozenset(), kw_only=True)
+    """The names in `env` which hold secrets on purpose, for the operator allows ``legacy_env``."""
 
     def __post_init__(self) -> None:
         """Wrap plain dictionaries of secrets, so that nothing which shows this object shows a value."""
         if not isinstance(self.secrets, Secrets):
             object.__setattr__(self, "secrets", Secrets(self.secrets))
+        if self.legacy_variables and not isinstance(self.env, Secrets):
+            object.__setattr__(self, "env", Secrets(self.env))
 
     def script_path(self) -> Path | None:
         """Give the file to run, absolute; None where `code` is run instead."""

@@ -26,6 +26,8 @@ __all__ = [
     "PluginError",
     "ResultTimeoutError",
     "RuntimeUnavailableError",
+    "SecretExposedError",
+    "SecretNotMaskableError",
     "SecretsUnavailableError",
     "SettingsError",
     "StartError",
@@ -128,10 +130,24 @@ class InvalidSecretError(AttuneTasksError):
     code = "secret_invalid"
 
 
+class SecretNotMaskableError(AttuneTasksError):
+    """A secret's value is too short or too common to be masked."""
+
+    code = "secret_not_maskable"
+
+
 class SecretsUnavailableError(AttuneTasksError):
     """Secrets that the action needs can't be had."""
 
     code = "secrets_unavailable"
+    request_id: str | None = None
+    """By which the store's log has the read that failed; a provider sets it where it knows that."""
+
+
+class SecretExposedError(AttuneTasksError):
+    """A secret stands where others can read it."""
+
+    code = "secret_exposed"
 
 
 class UnknownRuntimeError(AttuneTasksError):

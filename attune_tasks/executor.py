@@ -7,7 +7,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
+from attune_tasks.audit import write_audit
 from attune_tasks.confinement import Confinement, Limits
 from attune_tasks.context import ExecutionContext, ExecutionRequest
 from attune_tasks.errors import (
@@ -15,23 +17,26 @@ from attune_tasks.errors import (
     AttuneTasksError,
     EnvironmentNotAllowedError,
     InvalidParametersError,
+    SecretNotMaskableError,
     StartError,
     place_of,
 )
+from attune_tasks.guard import Guard, Texts
 from attune_tasks.known_packs import load_packs
 from attune_tasks.masking import Masker
 from attune_tasks.packs import Action, PackRegistry, content_of
 from attune_tasks.process import (
     MAX_ERROR_CHARACTERS,
     Cancellation,
+    Filtered,
     Launchers,
     LaunchersPolicy,
     LiveSink,
     Supervision,
 )
-from attune_tasks.result import ExecutionResult
+from attune_tasks.result import ExecutionResult, Receipt
 from attune_tasks.runtimes import Runtime, get_runtime
-from attune_tasks.secrets import SecretManager, create_provider
+from attune_tasks.secrets import SecretManager, create_provider, how_to_store
 from attune_tasks.settings import LoadedSettings, Settings
 from attune_tasks.wire_names import is_variable_text
 
@@ -102,41 +107,47 @@ class ActionExecutor:
 
         `live` gets what the action says while it runs, masked, too.
         """
-        masker = Masker({})
-        missing: tuple[str, ...] = ()
+        try:
+            return self._execute(request, cancellation, live)
+        except Exception as error:  # noqa: BLE001 - masking has failed: nothing is shown of what was said
+            return _unexpected(request, error)
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            interrupt = error.with_traceback(None)
+        # Without the frames in which it came, and without what it came from: error reporters write down variables.
+        interrupt.__cause__ = interrupt.__context__ = None
+        raise interrupt
+
+    def _execute(
+        self, request: ExecutionRequest, cancellation: Cancellation | None, live: LiveSink | None
+    ) -> ExecutionResult:
+        given = _Given(Masker({}))
         try:
             if cancellation is not None and cancellation.requested:
                 return _cancelled(request)
             context = self.prepare_execution_context(request)
             if cancellation is not None and cancellation.requested:  # while secrets were fetched
                 return _cancelled(request)
-            masker, missing = Masker(context.secrets), context.secrets_missing
+            given = _Given(self._masker(context), context.secrets_missing, context.receipts)
+            guard = Guard(context.secrets, given.masker)
+            guard.check(_texts_of(request, context))
             supervision = Supervision(
+                guard=guard,
                 grace=self.settings.grace,
                 keep_bytes=self.settings.output.keep_bytes,
-                output_filter=masker,
+                output_filter=given.masker,
                 cancellation=cancellation,
                 launchers=self._launchers,
                 live=live,
             )
-            result = self._runtime(context.runtime_name or "").execute(context, supervision)
-            return _masked(result, masker, missing)
+            return _masked(self._runtime(context.runtime_name or "").execute(context, supervision), given)
         except self._time_limits as error:
             said = f"ended by a time limit of its caller ({type(error).__name__}); what it had printed is lost"
             result = replace(_error(request, "timed_out", said), status="timed_out")
         except AttuneTasksError as error:
             result = _error(request, error.code, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote a secret
-            where = place_of(error)
-            logger.error(  # noqa: TRY400 - a traceback would show the text
-                "execution %s of %s: unexpected %s at %s",
-                request.execution_id,
-                request.action_ref,
-                type(error).__name__,
-                where,
-            )
-            result = _error(request, "internal_error", f"unexpected {type(error).__name__} at {where}")
-        return _masked(result, masker, missing)
+            result = _unexpected(request, error)
+        return _masked(result, given)
 
     def prepare_execution_context(self, request: ExecutionRequest) -> ExecutionContext:
         """Check the request against the action, and fetch what the action declares.
@@ -148,19 +159,25 @@ class ActionExecutor:
         if not action.enabled:
             msg = f"{action.ref} is disabled: `enabled: false` in {action.source}"
             raise ActionDisabledError(msg)
-        parameters = action.schema.validate(request.parameters)
+        parameters = action.schema.validate(
+            request.parameters, lambda reference: how_to_store(reference, self.settings.secrets)
+        )
         env = {"PATH": self.settings.environment.path, **action.env_set, **_allowed_env(action, request.env)}
         timeout = self._timeout(action, request.timeout)
         confinement = self._confinement(action)
-        fetched = self.secret_manager.fetch_secrets_for_action(action, parameters.secret_refs)
+        fetched = self.secret_manager.fetch_secrets_for_action(
+            action, parameters.secret_refs, lambda records: write_audit(request, action.ref, records)
+        )
         legacy = self._legacy_env(action, fetched) if action.legacy_env else {}
         return ExecutionContext(
             execution_id=request.execution_id,
             action_ref=action.ref,
             parameters=parameters.public,
             env=env | legacy,
+            legacy_variables=frozenset(legacy),
             secrets=fetched,
             secrets_missing=fetched.missing,
+            receipts=fetched.receipts,
             timeout=timeout,
             working_dir=action.working_dir,
             entry_point=action.entry_point,
@@ -192,6 +209,16 @@ class ActionExecutor:
             run_as=run_as,
             dumpable=action.dumpable or not settings.launchers.undumpable,
         )
+
+    def _masker(self, context: ExecutionContext) -> Masker:
+        masker = Masker(context.secrets, self.settings.masking.style)
+        if self.settings.masking.strict and masker.not_masked:
+            msg = (
+                f"{context.action_ref}: too short or too common to be masked, which the setting masking.strict refuses:"
+                f" {', '.join(masker.not_masked)}; store values of 4 characters or more, 6 where they are digits"
+            )
+            raise SecretNotMaskableError(msg)
+        return masker
 
     def _runtime(self, name: str) -> Runtime:
         if name not in self._runtimes:
@@ -225,6 +252,27 @@ class ActionExecutor:
             return self.secret_manager.prepare_secret_env(secrets)
 
 
+def _texts_of(request: ExecutionRequest, context: ExecutionContext) -> Texts:
+    """Give all that others may read of an execution, for a secret that stands there."""
+    texts = Texts()
+    texts.add_parameters(context.parameters)
+    legacy = context.legacy_variables
+    env = {name: value for name, value in context.env.items() if name not in legacy} if legacy else context.env
+    texts.add_variables(env)
+    texts.add_message(request.carried, request.caller)
+    if context.working_dir is not None:
+        texts.add("working_dir", str(context.working_dir))
+    return texts
+
+
+class _Given(NamedTuple):
+    """What an execution was given of secrets: what masks them, the names of those it goes without, and receipts."""
+
+    masker: Masker
+    missing: tuple[str, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+
+
 def _allowed_env(action: Action, env: Mapping[str, str]) -> Mapping[str, str]:
     refused = sorted(set(env) - action.env_allow)
     if refused:
@@ -250,25 +298,38 @@ def _error(request: ExecutionRequest, kind: str, message: str) -> ExecutionResul
     )
 
 
+def _unexpected(request: ExecutionRequest, error: Exception) -> ExecutionResult:
+    """Tell an error by its class and place alone: its text, and the variables in its frames, may hold a secret."""
+    said = f"unexpected {type(error).__name__} at {place_of(error)}"
+    logger.error("execution %s of %s: %s", request.execution_id, request.action_ref, said)
+    return _error(request, "internal_error", said)
+
+
 def _cancelled(request: ExecutionRequest) -> ExecutionResult:
     said = "the execution was cancelled before its action was started"
     return replace(_error(request, "cancelled", said), status="cancelled")
 
 
-def _masked(result: ExecutionResult, masker: Masker, missing: tuple[str, ...]) -> ExecutionResult:
-    """Mask all that a child or a runtime said. The output of our own runtimes has been masked at the pipe."""
-    return replace(
+def _masked(result: ExecutionResult, given: _Given) -> ExecutionResult:
+    """Mask all that a child or a runtime said, but for output that has been masked at the pipe."""
+    masker = given.masker
+    masked = replace(
         result,
-        secrets_missing=missing,
-        stdout=masker.mask_text(result.stdout),
-        stderr=masker.mask_text(result.stderr),
-        result=masker.mask_json(result.result),
+        secrets_missing=given.missing,
+        receipts=given.receipts,
+        stdout=_masked_output(result.stdout, masker, "stdout"),
+        stderr=_masked_output(result.stderr, masker, "stderr"),
+        result=masker.mask_json(result.result, "result"),
         error={key: _masked_error(text, masker) for key, text in result.error.items()} if result.error else None,
     )
+    return replace(masked, masked=masker.counts, not_masked=masker.not_masked)
+
+
+def _masked_output(text: str, masker: Masker, name: str) -> str:
+    return str(text) if isinstance(text, Filtered) else masker.mask_text(text, name)
 
 
 def _masked_error(text: str, masker: Masker) -> str:
-    """Mask a text of an error. One that was cut may end in the midst of a secret: so much of its end is not shown."""
-    masked = masker.mask_text(text)
+    """Mask a text of an error. One that was cut may end in the midst of a secret, whose beginning is then left out."""
     cut = len(text) >= MAX_ERROR_CHARACTERS
-    return masked[: max(0, len(masked) - masker.margin)] if cut else masked
+    return masker.mask_cut_text(text, "error") if cut else masker.mask_text(text, "error")

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
-__all__ = ["ExecutionResult", "Status"]
+__all__ = ["ExecutionResult", "Receipt", "Status"]
 
 Status = Literal["succeeded", "failed", "timed_out", "cancelled", "error"]
 
 _STATUSES: Final = frozenset(get_args(Status))
 _TIMES: Final = ("started_at", "finished_at")
+
+
+class Receipt(NamedTuple):
+    """Where a secret that an execution was given came from."""
+
+    name: str
+    reference: str
+    version: int | str | None = None
+    """The store's own; None where it has none, or did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,13 @@ class ExecutionResult:
     finished_at: datetime | None = None
     secrets_missing: tuple[str, ...] = ()
     """Names of secrets that the execution ran without."""
+    receipts: tuple[Receipt, ...] = ()
+    """Of each secret that it was given, in JSON as ``{"name": …, "reference": …, "version": …}``."""
+    masked: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """How many masks stand where: by name of the secret, then by ``stdout``, ``stderr``, ``result`` and ``error``.
+    Values that the action has named by ``mask`` are together under ``(mask)``."""
+    not_masked: tuple[str, ...] = ()
+    """Names of secrets whose values are too short or too common to be masked, and so may stand anywhere."""
     left_behind: tuple[tuple[int, int], ...] = ()
     """Pid and uid of each process of the action which could not be killed, being another user's (``sudo``)."""
     stdout_truncated: bool = False
@@ -61,6 +77,9 @@ class ExecutionResult:
         data["execution_id"] = str(self.execution_id)
         data["error"] = dict(self.error) if self.error is not None else None
         data["secrets_missing"] = list(self.secrets_missing)
+        data["receipts"] = [receipt._asdict() for receipt in self.receipts]
+        data["masked"] = {name: dict(counts) for name, counts in self.masked.items()}
+        data["not_masked"] = list(self.not_masked)
         data["left_behind"] = [list(pair) for pair in self.left_behind]
         for name in _TIMES:
             data[name] = data[name].isoformat() if data[name] is not None else None
@@ -79,6 +98,12 @@ class ExecutionResult:
             raise ValueError(msg)
         values["execution_id"] = int(values["execution_id"])
         values["secrets_missing"] = tuple(values.get("secrets_missing") or ())
+        values["receipts"] = tuple(
+            Receipt(str(each["name"]), str(each["reference"]), each.get("version"))
+            for each in values.get("receipts") or ()
+        )
+        values["masked"] = values.get("masked") or {}
+        values["not_masked"] = tuple(values.get("not_masked") or ())
         values["left_behind"] = tuple((int(pid), int(uid)) for pid, uid in values.get("left_behind") or ())
         for name in _TIMES:
             if values.get(name) is not None:

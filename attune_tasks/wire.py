@@ -42,19 +42,23 @@ def check_secret_name(name: str) -> None:
 
 def check_secret_value(name: str, value: object) -> None:
     """Raise InvalidSecretError, which does not quote `value`, where the wire can't carry it."""
-    fault = None
-    if not isinstance(value, str):
-        fault = f"is {type(value).__name__}, not text"
-    elif "\0" in value:
-        fault = "holds a NUL character, which no shell variable or C string can carry"
-    else:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            fault = "holds a lone surrogate, which is not text: store it base64-encoded"
-    if fault:  # raised outside the handler: the error that it handles quotes the value
+    fault = _fault_of(value)
+    if fault:
+        del value  # the variables of this frame may be reported with the error
         msg = f"the secret {name!r} {fault}"
         raise InvalidSecretError(msg)
+
+
+def _fault_of(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"is {type(value).__name__}, not text"
+    if "\0" in value:
+        return "holds a NUL character, which no shell variable or C string can carry"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "holds a lone surrogate, which is not text: store it base64-encoded"
+    return None
 
 
 def encode_secrets(secrets: Mapping[str, str]) -> SecretBytes:
@@ -62,11 +66,10 @@ def encode_secrets(secrets: Mapping[str, str]) -> SecretBytes:
 
     Raises InvalidSecretError, which names the secret and never quotes it, for a name or a value that can't be carried.
     """
-    members = []
-    for name, value in secrets.items():
+    for name in secrets:  # all of them first, and no variable that holds a value: see `check_secret_value`
         check_secret_name(name)
-        check_secret_value(name, value)
-        members.append(f'"{name}":"{value.translate(_ESCAPES)}"')
+        check_secret_value(name, secrets[name])
+    members = [f'"{name}":"{value.translate(_ESCAPES)}"' for name, value in secrets.items()]
     return SecretBytes(_padded(("{" + ",".join(members) + "}").encode()))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from benchmarks import (
     ansible_case,
     celery_cases,
+    masking_cases,
     memory_case,
     output_cases,
     python_cases,
@@ -29,6 +30,10 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "claims": celery_cases.claims,
     "output": output_cases.seconds,
     "output-memory": output_cases.memory,
+    "masking": masking_cases.speed,
+    "masking-kept": masking_cases.kept,
+    "masking-set-up": masking_cases.set_up,
+    "masking-short": masking_cases.short,
     "ansible": ansible_case.ansible,
     "launcher": memory_case.idle_launcher,
     "slots": shell_cases.slots,

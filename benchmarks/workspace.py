@@ -53,6 +53,7 @@ _PACKS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, str, dict[str, Any]
             "plain": ("shell", 'echo "$ATTUNE_ACTION_MONTH"\n', {"secrets": {}}),
             "sleep": ("shell", "sleep 0.2\n", {"secrets": {}}),
             "loud": ("python", _LOUD, {"secrets": {}}),
+            "loud_secret": ("python", _LOUD, {}),
         },
     ),
     "loaded": ({"preload": ["requests"]}, {"python": ("python", "import requests\n" + _OUR_PYTHON, {})}),

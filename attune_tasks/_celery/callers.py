@@ -22,6 +22,11 @@ class Caller(NamedTuple):
     name: object
     """As it came: a stranger's may be no text."""
 
+    @property
+    def verified(self) -> bool:
+        """Whether the message's signature covers the name."""
+        return self.label == "caller"
+
 
 def read_caller(headers: Mapping[str, Any] | None, *, verified: bool) -> Caller:
     """Read who sent a message, `verified` where its signature was found right."""

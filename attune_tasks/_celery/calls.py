@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from attune_tasks.errors import InvalidParametersError, UnknownActionError
 
 if TYPE_CHECKING:
     from attune_tasks.packs import PackRegistry
+    from attune_tasks.settings import Settings
 
-__all__ = ["MAXIMUM_REF", "Call", "clip", "read_call"]
+__all__ = ["MAXIMUM_REF", "Call", "clip", "read_call", "shown_of"]
 
 MAXIMUM_REF: Final = 200
 """Characters; refs stand in events, in the log and in Flower."""
@@ -50,19 +52,29 @@ class Call(NamedTuple):
             msg = f"{self.ref}: not callable with these arguments"
             raise InvalidParametersError(msg, problems=problems)
 
-    def check_against(self, registry: PackRegistry) -> None:
+    def check_against(self, registry: PackRegistry, settings: Settings) -> None:
         """Refuse what the worker would, where packs are known here; the worker checks again.
+
+        `settings` say where a secret is to be stored that was given in place of its reference.
 
         Raises UnknownActionError and InvalidParametersError.
         """
         if len(registry):
-            registry.get(self.ref).schema.validate(self.parameters or {})
+            registry.get(self.ref).schema.validate(self.parameters or {}, partial(_how_to_store, settings))
 
     def shown(self) -> dict[str, str]:
         """Give Celery's ``argsrepr`` and ``kwargsrepr``, for events and logs: names of parameters, never values."""
-        names = {name: sorted(map(str, value)) for name in ("parameters", "env") if (value := getattr(self, name))}
+        given = {"parameters": self.parameters, "env": self.env}
+        # What is no mapping is refused when it runs, and has no names that could be shown.
+        names = {name: sorted(map(str, value)) for name, value in given.items() if value and isinstance(value, Mapping)}
         text = "; ".join(f"{name}: {', '.join(found)}" for name, found in names.items())
         return {"argsrepr": clip(repr(self.ref), _SHOWN_BYTES), "kwargsrepr": clip(f"{{{text}}}", _SHOWN_BYTES)}
+
+
+def _how_to_store(settings: Settings, reference: str) -> str:
+    from attune_tasks.secrets.storing import how_to_store  # clients need it only for such an error
+
+    return how_to_store(reference, settings.secrets)
 
 
 def read_call(args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> Call:
@@ -78,6 +90,19 @@ def read_call(args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> C
         return Call(ref, parameters, env, timeout)
 
     return run_action(*(args or ()), **(kwargs or {}))
+
+
+def shown_of(args: Any, kwargs: Any) -> tuple[str, str]:
+    """Give what events, logs and Flower show of the arguments of any message, whoever sent it: no value of them.
+
+    All ways to send lead here: the task's own ``apply_async`` (``delay``, canvas, retries, beat), the signal before a
+    message is published, and the worker that receives it.
+    """
+    try:
+        shown = read_call(args, kwargs).shown()
+    except Exception:  # noqa: BLE001 - a stranger's message; it is refused when it runs
+        return "(unreadable)", "(unreadable)"
+    return shown["argsrepr"], shown["kwargsrepr"]
 
 
 def clip(text: str, size: int) -> str:

@@ -79,13 +79,13 @@ class Handle:
             # And an execution whose workers are all lost has an end because somebody looks.
             left = max(0.0, deadline - time.monotonic())
             seconds = min(left, _LOOK_SECONDS)
+            looked = time.monotonic()
             try:
-                self._async_result.get(
-                    timeout=None if seconds == math.inf else seconds, propagate=False, interval=_POLL_SECONDS
-                )
+                self._async_result.get(timeout=seconds, propagate=False, interval=_POLL_SECONDS)
             except CeleryTimeoutError as error:
-                self._judge()
-                if seconds < left:
+                has_waited = time.monotonic() - looked > seconds / 2  # else nothing is to be waited for, as it says
+                if seconds < left and has_waited:
+                    self._judge()
                     continue  # the next call begins with a look at what is stored
                 cause = str(error)
             else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from attune_tasks.errors import InvalidSecretError, SecretsUnavailableError
 from attune_tasks.secret_values import Secrets
-from attune_tasks.secrets import FetchedSecrets, SecretManager
+from attune_tasks.secrets import FetchedSecrets, Observer, SecretManager
 from attune_tasks.wire import check_secret_value
 
 __all__ = ["LiteralSecrets"]
@@ -21,7 +21,12 @@ class LiteralSecrets(SecretManager):
         super().__init__({}, default_provider="literal")
         self._literals = Secrets(values)
 
-    def fetch_secrets_for_action(self, action: Any, extra: Mapping[str, str] | None = None) -> FetchedSecrets:
+    def fetch_secrets_for_action(
+        self,
+        action: Any,
+        extra: Mapping[str, str] | None = None,
+        observe: Observer | None = None,  # noqa: ARG002 - nothing is read
+    ) -> FetchedSecrets:
         """Give what `action` declares and its secret parameters, of the values at hand.
 
         Raises SecretsUnavailableError where a required one was not given, and InvalidSecretError where one was given

@@ -7,6 +7,7 @@ from typing import Final
 
 from attune_tasks.errors import SettingsError
 from attune_tasks.private_file import NotPrivateError, read_private
+from attune_tasks.secret_values import SecretBytes
 
 __all__ = ["read_message_keys"]
 
@@ -28,7 +29,7 @@ def read_message_keys(path: Path) -> tuple[bytes, ...]:
         keys = [(number, line) for number, line in lines if line and not line.startswith(b"#")]
         short = [str(number) for number, key in keys if len(key) < _LEAST_BYTES]
         if keys and not short:
-            return tuple(key for _, key in keys)
+            return tuple(SecretBytes(key) for _, key in keys)
         msg = f"message_key_file: {path} " + (
             f"has a key of fewer than {_LEAST_BYTES} bytes in line {', '.join(short)}" if short else "holds no key"
         )

@@ -21,6 +21,7 @@ from celery._state import get_current_app, get_current_worker_task
 from celery.utils.log import get_logger
 
 from attune_tasks._celery.callers import CALLER_HEADER, default_caller, read_header
+from attune_tasks._celery.calls import shown_of
 from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.signing import SIGNATURE_HEADER, Message, sign, verify
 from attune_tasks.errors import AttuneTasksError, MessageRefusedError
@@ -89,10 +90,12 @@ def signature_for(app: Celery, headers: Mapping[str, Any], body: Any) -> str | N
 
 @signals.before_task_publish.connect
 def sign_published(sender: Any, body: Any, headers: dict[str, Any], **_: Any) -> None:
-    """Name the caller, and sign, in every message that carries an action."""
+    """Show no argument, name the caller, and sign, in every message that carries an action."""
     found = _find_action(sender, *body) if isinstance(body, tuple) else None
     if found is None:
         return  # with task_protocol 1 there are no headers to put a signature in
+    if sender == _ACTION:
+        headers["argsrepr"], headers["kwargsrepr"] = shown_of(body[0], body[1])
     headers.setdefault(CALLER_HEADER, default_caller())
     headers.pop(SIGNATURE_HEADER, None)  # a retry has its old one
     task = get_current_worker_task()

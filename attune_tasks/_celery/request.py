@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from attune_tasks._celery.calls import clip
+from attune_tasks._celery.calls import clip, shown_of
 from attune_tasks._celery.claims.request import ClaimedRequest
 
 __all__ = ["ActionRequest"]
@@ -21,23 +21,18 @@ class ActionRequest(ClaimedRequest):
     """A request of run_action."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        """Cut what is nested too deep for pickle, by which it goes to a pool process: a slot would be lost for good.
+        """Show the arguments by the names in them only, and cut what is nested too deep for pickle.
 
-        The task reads its arguments from the message's body, and refuses these.
+        By pickle it goes to a pool process: a slot would be lost for good. The task reads its arguments from the
+        message's body, and refuses these.
         """
         super().__init__(*arguments, **options)
+        # Who sends by name only (send_task, beat without the task, another language) has values in these.
+        self._argsrepr, self._kwargsrepr = self.request_dict["argsrepr"], self.request_dict["kwargsrepr"] = shown_of(
+            self.request_dict["args"], self.request_dict["kwargs"]
+        )
         for name in ("args", "kwargs"):
             self.request_dict[name] = _cut(self.request_dict[name], _DEPTH)
-
-    @property
-    def argsrepr(self) -> str:
-        """The positional arguments as events show them; a foreign sender's may be long."""
-        return clip(str(super().argsrepr), _FIELD_BYTES)
-
-    @property
-    def kwargsrepr(self) -> str:
-        """The keyword arguments as events show them."""
-        return clip(str(super().kwargsrepr), _FIELD_BYTES)
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002 - Celery's own
         """Cut each text: a traceback or a result in another script takes up to six bytes per letter."""

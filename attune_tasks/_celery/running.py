@@ -13,8 +13,9 @@ from celery import Task, states
 from celery.exceptions import Ignore, Reject
 
 from attune_tasks._celery.bounding import bounded
-from attune_tasks._celery.callers import read_caller
+from attune_tasks._celery.callers import Caller, read_caller
 from attune_tasks._celery.calls import MAXIMUM_REF, Call
+from attune_tasks._celery.carried import carried_by
 from attune_tasks._celery.claims.claim import Claim
 from attune_tasks._celery.claims.following import name_what_follows
 from attune_tasks._celery.per_app import AppState, state_of
@@ -52,7 +53,7 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     named = (caller.label, _line(caller.name))
     logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
     with _kept(claim, call.ref):
-        result = _execute(task, call, execution_id, refusal)
+        result = _execute(task, call, execution_id, caller, refusal)
         result = replace(result, attempt=attempt_after(task.request.retries))
         _go_on_with_another(task, state, claim, result)
         data = bounded(result.to_dict(), state.loaded.settings.result)
@@ -84,7 +85,7 @@ def _kept(claim: Claim | None, ref: str) -> AbstractContextManager[None]:
 
 
 def _execute(
-    task: Task[Any, Any], call: Call, execution_id: int, refusal: MessageRefusedError | None
+    task: Task[Any, Any], call: Call, execution_id: int, caller: Caller, refusal: MessageRefusedError | None
 ) -> ExecutionResult:
     try:
         if refusal is not None:
@@ -101,7 +102,17 @@ def _execute(
         )
     from attune_tasks._celery.live_output import execute_live  # a worker's, too
 
-    request = ExecutionRequest(execution_id, call.ref, call.parameters or {}, call.env or {}, call.timeout)
+    request = ExecutionRequest(
+        execution_id,
+        call.ref,
+        call.parameters or {},
+        call.env or {},
+        call.timeout,
+        task_id=task.request.id,
+        caller=_line(caller.name),
+        caller_verified=caller.verified,
+        carried=carried_by(task.request),
+    )
     return execute_live(task, executor, request)
 
 

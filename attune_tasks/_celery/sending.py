@@ -48,7 +48,7 @@ class ActionTask(Task[Any, Any]):
         call.check()
         state = state_of(self.app)
         state.message_keys  # noqa: B018 - read here, where an error reaches the caller: Celery's signals swallow them
-        call.check_against(state.registry)
+        call.check_against(state.registry, state.loaded.settings)
         task_id = task_id or task_id_of(new_execution_id())
         if not options.keys() & _DESTINATIONS and (queue := _queue(call, state)):
             options["queue"] = queue

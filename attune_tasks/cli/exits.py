@@ -33,6 +33,7 @@ _BY_ERROR: Final = {
     errors.SecretsUnavailableError.code: _SECRETS,
     errors.InvalidReferenceError.code: _SECRETS,
     errors.InvalidSecretError.code: _SECRETS,
+    errors.SecretNotMaskableError.code: _SECRETS,
     errors.ResultTimeoutError.code: _TIMED_OUT,
 }
 

@@ -45,6 +45,8 @@ def summary(result: ExecutionResult) -> str:
         parts.append(f"{result.error['type']}: {said}")
     if result.secrets_missing:
         parts.append(f"without the secrets {', '.join(result.secrets_missing)}")
+    if result.not_masked:
+        parts.append(f"not masked, being too short or too common: {', '.join(result.not_masked)}")
     if result.result is not None:
         parts.append(f"result {one_line(result.result)}")
     return "; ".join(parts)

@@ -67,6 +67,7 @@ def run(  # noqa: PLR0913 - one per option
     Its output and its progress are shown as they come, with secrets masked. Ctrl-C ends the action: SIGTERM, a grace,
     SIGKILL; Ctrl-C again kills it at once.
     """
+    from attune_tasks._celery.callers import default_caller
     from attune_tasks.context import ExecutionRequest
     from attune_tasks.executor import build_executor
     from attune_tasks.ids import new_execution_id
@@ -85,6 +86,8 @@ def run(  # noqa: PLR0913 - one per option
         action_ref=ref,
         parameters=read_parameters(pairs, document, action),
         timeout=timeout,
+        caller=default_caller(),
+        caller_verified=True,  # nobody else can have started this process
     )
     cancellation = Cancellation()
     view = LiveView()

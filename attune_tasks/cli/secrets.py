@@ -36,30 +36,42 @@ def secrets() -> None:
 def check(context: click.Context, ref: str, folders: Sequence[Path], secrets_file: Path | None) -> None:
     """Try each reference that the action REF declares, its secret parameters' too: found, or why not.
 
-    Values are never shown. Ends with 3 where one that is required can't be had.
+    Values are never shown. Warns of those that are too short or too common to be masked in output. Ends with 3 where
+    one that is required can't be had, or the setting masking.strict refuses one.
     """
     from attune_tasks.executor import build_executor
 
     executor = build_executor(load(context, run_overrides(folders, secrets_file)))
     action = executor.registry.get(ref)
-    rows, all_there = _look(action, executor.secret_manager)
+    rows, all_there, unmasked = _look(action, executor.secret_manager)
     if not rows:
         click.echo(f"{action.ref} declares no secrets")
     for line in table(rows):
         click.echo(line)
-    context.exit(SUCCEEDED if all_there else code_of_error(SecretsUnavailableError.code))
+    strict = executor.settings.masking.strict
+    for name in unmasked:
+        follows = "the setting masking.strict refuses it" if strict else "it is not masked in output"
+        click.echo(f"attune-tasks: {name}: the value is too short or too common: {follows}", err=True)
+    refused = not all_there or (strict and unmasked)
+    context.exit(code_of_error(SecretsUnavailableError.code) if refused else SUCCEEDED)
 
 
-def _look(action: Action, manager: SecretManager) -> tuple[list[tuple[str, str, str, str]], bool]:
+def _look(action: Action, manager: SecretManager) -> tuple[list[tuple[str, str, str, str]], bool, list[str]]:
+    """Give a row for each reference, whether all that are required can be had, and whose values can't be masked."""
+    from attune_tasks.masking import is_maskable
+
     rows = []
     all_there = True
+    unmasked = []
     for kind, declared in _declared(action):
         required = {name: secret.required for name, secret in declared.secrets.items()}
-        for name, reference, found, reason in manager.check(declared):
+        for name, reference, found, reason, passed in manager.check(declared, is_maskable):
+            if not passed:
+                unmasked.append(kind + name)
             all_there = all_there and (found or not required[name])
             optional = "" if required[name] else " (optional)"
             rows.append((kind + name, reference, ("found" if found else "MISSING") + optional, reason))
-    return rows, all_there
+    return rows, all_there, unmasked
 
 
 def _declared(action: Action) -> list[tuple[str, Action]]:

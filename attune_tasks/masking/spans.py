@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ["joined_spans", "spans_of"]
+__all__ = ["Run", "Span", "joined_spans", "spans_of"]
 
 _STRIDE: Final = 4096  # bytes compared at once along a repetition
 
 
-def joined_spans(data: bytes, patterns: Iterable[bytes], covered: int = 0) -> Iterator[tuple[int, int]]:
-    """Yield the runs (start, end) of `data` that occurrences of `patterns` cover, in order.
+class Span(NamedTuple):
+    """What one occurrence covers. Spans sort by where they begin, the longest first."""
 
-    Overlapping occurrences are one run; occurrences that only touch are two. The first `covered` bytes are the end of
-    an occurrence that began before `data`.
+    start: int
+    minus_end: int
+    name: str
+
+
+class Run(NamedTuple):
+    """What overlapping occurrences cover."""
+
+    start: int
+    end: int
+    name: str
+    """Of the occurrence that begins first; of several that begin there, the longest one's."""
+
+
+def joined_spans(spans: Iterable[Span], covered: int = 0) -> Iterator[Run]:
+    """Yield the runs that `spans` cover, in order. Overlapping ones are one run; those that only touch are two.
+
+    The first `covered` bytes are the end of an occurrence that began before; its run has no name.
     """
-    spans = sorted(span for pattern in patterns for span in spans_of(data, pattern))
-    if covered:
-        spans.insert(0, (0, covered))
-    if not spans:
-        return
-    start, end = spans[0]
-    for next_start, next_end in spans[1:]:
-        if next_start < end:
-            end = max(end, next_end)
-        else:
-            yield start, end
-            start, end = next_start, next_end
-    yield start, end
+    start, end, name = 0, covered, ""
+    for span in sorted(spans):
+        if span.start < end:
+            end = max(end, -span.minus_end)
+            continue
+        if end:
+            yield Run(start, end, name)
+        start, end, name = span.start, -span.minus_end, span.name
+    if end:
+        yield Run(start, end, name)
 
 
 def spans_of(data: bytes, pattern: bytes) -> Iterator[tuple[int, int]]:

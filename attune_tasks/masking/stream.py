@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NoReturn
 
-from attune_tasks.masking.search import Search
+from attune_tasks.masking.sought import Sought
 
 __all__ = ["StreamMasker"]
 
@@ -17,18 +18,29 @@ class StreamMasker:
     for however long: only more of the stream, or its end, releases them.
     """
 
-    __slots__ = ("_covered", "_held", "_mask", "_owes_mask", "_search", "_skip")
+    __slots__ = ("_count", "_covered", "_held", "_mark", "_owed", "_skip", "_sought")
 
-    def __init__(self, search: Search, mask: bytes, skip: int = 0) -> None:
-        """Begin a stream whose first `skip` bytes are looked at and not shown."""
-        self._search = search
-        self._mask = mask
+    def __init__(
+        self,
+        sought: Sought,
+        mark: Callable[[str], bytes],
+        skip: int = 0,
+        count: Callable[[str], None] | None = None,
+    ) -> None:
+        """Begin a stream whose first `skip` bytes are looked at and not shown.
+
+        To `sought` something may be added from one piece to the next; `mark` gives what stands in place of a secret, by
+        its name; `count` is told the name for each.
+        """
+        self._sought = sought
+        self._mark = mark
+        self._count = count
         self._skip = skip
         self._held = b""
         self._covered = 0
         """How many of the held bytes belong to a run that began before them."""
-        self._owes_mask = False
-        """Whether that run has no mask yet, for all of it was skipped so far."""
+        self._owed: str | None = None
+        """The name of that run where it has no mask yet, for all of it was skipped so far."""
 
     @property
     def held_bytes(self) -> int:
@@ -38,11 +50,11 @@ class StreamMasker:
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; give what can be shown by now."""
         data = self._held + data
-        return self._release(data, self._search.open_from(data))
+        return self._release(data, self._sought.search.open_from(data))
 
-    def flush(self) -> bytes:
-        """Give what was held back: the stream has ended. Another may begin."""
-        data = self._held
+    def flush(self, data: bytes = b"") -> bytes:
+        """Take the last bytes, and give all that was held back: the stream has ended. Another may begin."""
+        data = self._held + data
         shown = self._release(data, len(data))
         self._skip = 0
         return shown
@@ -61,20 +73,27 @@ class StreamMasker:
         pieces: list[bytes] = []
         position = min(self._skip, until)
         goes_on = bool(self._covered)
-        covered, owes_mask = 0, False
-        for start, end in self._search.runs(data, self._covered):
+        covered, owed = 0, None
+        for start, end, found in self._sought.runs(data, self._covered):
             if start >= until and not goes_on:
                 break
-            masked, goes_on = goes_on and not self._owes_mask, False
+            name: str | None = found
+            if goes_on:
+                name, goes_on = self._owed, False
             if self._skip < until and end > self._skip:
                 pieces.append(data[position:start])  # empty where the run began before
-                if not masked:
-                    pieces.append(self._mask)
-                    masked = True
+                if name is not None:
+                    pieces.append(self._masked(name))
+                    name = None
                 position = min(end, until)
             if end > until:
-                covered, owes_mask = end - until, not masked
+                covered, owed = end - until, name
         pieces.append(data[position:until])
         self._skip -= min(self._skip, until)
-        self._held, self._covered, self._owes_mask = data[until:], covered, owes_mask
+        self._held, self._covered, self._owed = data[until:], covered, owed
         return b"".join(pieces)
+
+    def _masked(self, name: str) -> bytes:
+        if self._count is not None:
+            self._count(name)
+        return self._mark(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -57,9 +57,12 @@ class ParameterSchema:
         validator = _compile(schema, say_once)
         return None if faults else cls(MappingProxyType(schema), MappingProxyType(secrets), validator)
 
-    def validate(self, values: Mapping[str, Any]) -> ValidatedParameters:
+    def validate(
+        self, values: Mapping[str, Any], how_to_store: Callable[[str], str] | None = None
+    ) -> ValidatedParameters:
         """Check `values` and fill in the defaults, also those of nested objects; `values` is not changed.
 
+        `how_to_store` says how a value gets to where a reference says, for who gave one in place of the reference.
         Raises InvalidParametersError with all that is wrong; it quotes no value.
         """
         problems: list[str] = []
@@ -73,7 +76,7 @@ class ParameterSchema:
         public = copy_json({name: value for name, value in given.items() if name not in self.secret_parameters}, say)
         secret_refs = {}
         if not problems:  # else the values can't be looked at
-            secret_refs = self._secret_refs(given, say)
+            secret_refs = self._secret_refs(given, say, how_to_store)
             fill_defaults(public, self.schema)
             found = problems_of(self._validator.iter_errors(public), self.secret_parameters)
             for path, text in dict.fromkeys(found):
@@ -83,14 +86,19 @@ class ParameterSchema:
             raise InvalidParametersError(problems=problems)
         return ValidatedParameters(public, secret_refs)
 
-    def _secret_refs(self, given: Mapping[str, Any], say: Say) -> dict[str, str]:
+    def _secret_refs(
+        self, given: Mapping[str, Any], say: Say, how_to_store: Callable[[str], str] | None
+    ) -> dict[str, str]:
         refs = {}
         for name, parameter in self.secret_parameters.items():
             value = given.get(name, parameter.default)
             if isinstance(value, str) and value in parameter.allow:
                 refs[name] = value
             elif name in given:
-                say((name,), f"is secret and takes a reference, never a value: one of {', '.join(parameter.allow)}")
+                # What was given is not looked at any further, nor quoted: it may be the secret itself.
+                way = f"; a value is stored first: {how_to_store(parameter.allow[0])}" if how_to_store else ""
+                allowed = ", ".join(parameter.allow)
+                say((name,), f"is secret and takes a reference, never a value: one of {allowed}{way}")
             elif parameter.required:
                 say((name,), f"is required: one of the references {', '.join(parameter.allow)}")
         return refs

@@ -7,7 +7,7 @@ from attune_tasks.process.launcher import Launcher
 from attune_tasks.process.launcher_start import LauncherSpec, user_entry
 from attune_tasks.process.launchers import Launchers, LaunchersPolicy
 from attune_tasks.process.live import Batch, LiveSink, Piece
-from attune_tasks.process.output import OutputFilter
+from attune_tasks.process.output import Filtered, OutputFilter
 from attune_tasks.process.program import CONTROL_NUMBER, Ahead, Program
 from attune_tasks.process.supervisor import Outcome, Supervision, run_program
 
@@ -19,6 +19,7 @@ __all__ = [
     "Batch",
     "Cancellation",
     "Control",
+    "Filtered",
     "Launcher",
     "LauncherSpec",
     "Launchers",

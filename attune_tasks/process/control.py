@@ -14,6 +14,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_ERROR_CHARACTERS",
     "MAX_LINE_BYTES",
+    "MAX_MASK_CHARACTERS",
     "MAX_PROGRESS_CHARACTERS",
     "Control",
     "Progress",
@@ -26,7 +27,10 @@ MAX_ERROR_CHARACTERS: Final = 1 << 16
 """Of an error's text. One of this length was cut, here or in the child, and may end in the midst of a secret."""
 MAX_PROGRESS_CHARACTERS: Final = 512
 """Of a message on progress. One of this length was cut, here or in the child, and may end in the midst of a secret."""
+MAX_MASK_CHARACTERS: Final = 1 << 16
+"""Of a value that is to be masked."""
 _RESULT: Final = b'{"type":"result"'
+_MASK: Final = b'{"type":"mask"'
 _PROGRESS: Final = b'{"type":"progress"'
 
 
@@ -52,6 +56,7 @@ class Control:
         self.ignored = 0
         """Lines that were no message."""
         self._progress: Progress | None = None
+        self._masks: list[str] = []
         self.result_fault: str | None = None
         """Why the last result was refused: ``result_too_large``, ``result_too_deep`` or ``result_not_json``."""
 
@@ -74,23 +79,29 @@ class Control:
         progress, self._progress = self._progress, None
         return progress
 
+    def take_masks(self) -> list[str]:
+        """Give the values that the child wants masked, each once; the empty text in place of one that is too long."""
+        masks, self._masks = self._masks, []
+        return masks
+
     def _take(self, piece: bytes) -> None:
         if self._skipping:
             return
         if len(self._pending) + len(piece) > MAX_LINE_BYTES:
-            is_progress = (self._pending or piece).startswith(_PROGRESS)
+            begun = bytes(self._pending[: len(_PROGRESS)]) or piece
             self._pending.clear()
             self._skipping = True
             self.ignored += 1
-            if not is_progress:
+            if begun.startswith(_MASK):
+                self._masks.append("")
+            elif not begun.startswith(_PROGRESS):
                 self._refuse_result("result_too_large")
         else:
             self._pending += piece
 
     def _message(self, line: bytes) -> None:
         try:
-            # A shell's text may be in any encoding; what is broken in it is not worth the message.
-            message = json.loads(line.decode(errors="replace") if line.startswith(_PROGRESS) else line)
+            message = json.loads(_text_of(line))
         except (ValueError, RecursionError):
             message = None
         match message:
@@ -105,6 +116,8 @@ class Control:
             case {"type": "progress", "percent": int(percent) | float(percent)} if _is_percent(percent, message):
                 said = _plain(message.get("message", ""))[:MAX_PROGRESS_CHARACTERS]
                 self._progress = Progress(round(float(min(100, max(0, percent))), 1), said)
+            case {"type": "mask", "value": str(value)} if _is_text(value):
+                self._masks.append(value if len(value) <= MAX_MASK_CHARACTERS else "")
             case _:
                 self.ignored += 1
                 if line.startswith(_RESULT):
@@ -126,6 +139,23 @@ def fault_of(value: Any) -> str | None:
     except ValueError:  # UnicodeEncodeError is one, too
         return "result_not_json"
     return None
+
+
+def _text_of(line: bytes) -> str | bytes:
+    """Give what to read of a line. A shell's text may be in any encoding."""
+    if line.startswith(_PROGRESS):
+        return line.decode(errors="replace")  # what is broken in it is not worth the message
+    if line.startswith(_MASK):
+        return line.decode(errors="surrogateescape")  # it is looked for byte by byte
+    return line
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_percent(percent: float, message: dict[str, Any]) -> bool:

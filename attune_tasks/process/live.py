@@ -123,9 +123,9 @@ class Live:
     def _shown(self, progress: Progress) -> Progress:
         data = progress.message.encode(errors="replace")
         stream = self._filter.stream()
-        shown = stream.feed(data)
-        if len(progress.message) < MAX_PROGRESS_CHARACTERS:
-            shown += stream.flush()  # else it was cut, perhaps in the midst of something that is masked
+        # One that was cut may end in the midst of something that is masked.
+        was_cut = len(progress.message) >= MAX_PROGRESS_CHARACTERS
+        shown = stream.feed(data) if was_cut else stream.flush(data)
         text = shown.decode(errors="replace")[:MAX_PROGRESS_CHARACTERS]
         return Progress(progress.percent, text)
 
@@ -165,23 +165,20 @@ class _Stream:
         self._head.clear()
         self._tail.clear()
         self._passed = 0
-        margin = self._filter.margin
+        margin = self._filter.margin if passed > self._half else 0
         kept = self._half + margin
-        shown = self._masker.feed(head)
-        if passed <= kept:
-            shown += self._masker.feed(tail) if tail else b""
-            if last:
-                shown += self._masker.flush()
+        if passed <= min(kept, len(tail)):
+            shown = self._masker.flush(head + tail) if last else self._masker.feed(head + tail)
             text = self._decoder.decode(shown, last)
             return [Piece(name, text)] if text else []
+        shown = self._masker.feed(head)
         # Something is left out. What was held back may have been the beginning of a secret that goes on there, and the
         # bytes in front of what is shown behind it may be the middle of one: neither is shown.
-        dropped = self._masker.held_bytes + passed - self._half
+        tail = tail[-kept:]  # fewer where the margin has grown meanwhile
+        dropped = self._masker.held_bytes + passed - max(0, len(tail) - margin)
         before = self._decoder.decode(shown, True)  # noqa: FBT003 - it takes no name
         self._decoder.reset()
         self._masker = self._filter.stream(margin)
-        shown = self._masker.feed(tail[-kept:])
-        if last:
-            shown += self._masker.flush()
+        shown = self._masker.flush(tail) if last else self._masker.feed(tail)
         text = self._decoder.decode(without_broken_start(shown), last)
         return [*([Piece(name, before)] if before else []), Piece(name, text, dropped)]

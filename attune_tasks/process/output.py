@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Protocol
 
-__all__ = ["NoFilter", "OutputFilter", "StreamFilter", "TailBuffer", "without_broken_start"]
+__all__ = ["Filtered", "NoFilter", "OutputFilter", "StreamFilter", "TailBuffer", "without_broken_start"]
 
 _PIECE_BYTES: Final = 1 << 14
 
@@ -20,8 +20,8 @@ class StreamFilter(Protocol):
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; give what can be shown by now."""
 
-    def flush(self) -> bytes:
-        """Give what was held back: the stream has ended."""
+    def flush(self, data: bytes = b"") -> bytes:
+        """Take the last bytes, and give all that was held back: the stream has ended."""
 
 
 class OutputFilter(Protocol):
@@ -29,10 +29,16 @@ class OutputFilter(Protocol):
 
     @property
     def margin(self) -> int:
-        """Length in bytes of the longest thing that it looks for."""
+        """Length in bytes of the longest thing that it looks for. Takes a moment: not asked for where all is kept."""
 
-    def mask_bytes(self, data: bytes, skip: int = 0) -> bytes:
-        """Give `data` from the offset `skip` on, masked; the bytes before are looked at and not shown."""
+    def add(self, value: str) -> bool:
+        """Mask `value`, too, from now on; give whether it will."""
+
+    def mask_bytes(self, data: bytes, skip: int = 0, surface: str = "text") -> bytes:
+        """Give `data` from the offset `skip` on, masked; the bytes before are looked at and not shown.
+
+        `surface` says what it is, for whoever counts.
+        """
 
     def stream(self, skip: int = 0) -> StreamFilter:
         """Give what masks one stream as it passes, its first `skip` bytes looked at and not shown."""
@@ -43,7 +49,11 @@ class NoFilter:
 
     margin = 0
 
-    def mask_bytes(self, data: bytes, skip: int = 0) -> bytes:
+    def add(self, value: str) -> bool:  # noqa: ARG002 - the shape of a filter
+        """Do nothing."""
+        return False
+
+    def mask_bytes(self, data: bytes, skip: int = 0, surface: str = "text") -> bytes:  # noqa: ARG002 - the same
         """Give `data` from `skip` on."""
         return data[skip:]
 
@@ -62,8 +72,14 @@ class _Passing:
         skipped, self._skip = self._skip, max(0, self._skip - len(data))
         return data[skipped:]
 
-    def flush(self) -> bytes:
-        return b""
+    def flush(self, data: bytes = b"") -> bytes:
+        return self.feed(data)
+
+
+class Filtered(str):
+    """A text that has gone through the filter of its execution: it need not go through it again."""
+
+    __slots__ = ()
 
 
 class TailBuffer:
@@ -73,11 +89,11 @@ class TailBuffer:
     together with the rest and never shown.
     """
 
-    def __init__(self, cap: int, output_filter: OutputFilter) -> None:
-        """Make an empty buffer; `cap` in bytes."""
+    def __init__(self, cap: int, output_filter: OutputFilter, surface: str = "text") -> None:
+        """Make an empty buffer; `cap` in bytes. `surface` is what the filter is told that this is."""
         self._cap = cap
         self._filter = output_filter
-        self._limit = cap + output_filter.margin
+        self._surface = surface
         self._pieces: deque[bytes] = deque()
         self._size = 0
         """Bytes in the pieces."""
@@ -95,28 +111,32 @@ class TailBuffer:
             chunk = self._gathered()
         self._pieces.append(chunk)
         self._size += len(chunk)
-        while self._pieces and self._size - len(self._pieces[0]) >= self._limit:
+        if self._size <= self._cap:
+            return
+        limit = self._cap + self._filter.margin
+        while self._pieces and self._size - len(self._pieces[0]) >= limit:
             self._size -= len(self._pieces.popleft())
 
     def raw(self) -> bytes | None:
         """Give the whole stream unmasked; None where it was longer than is kept."""
         return b"".join((*self._pieces, self._small)) if self._total <= self._cap else None
 
-    def finish(self) -> tuple[str, bool]:
+    def finish(self) -> tuple[Filtered, bool]:
         """Give what is kept as masked text, and whether the stream had more before it. Empties the buffer."""
         self._pieces.append(self._gathered())
         data = b"".join(self._pieces)
         self._pieces.clear()
-        dropped = self._total > self._limit
-        if dropped:
-            data = data[len(data) - self._limit :]
-        masked = self._filter.mask_bytes(data, self._filter.margin if dropped else 0)
+        margin = self._filter.margin if self._total > self._cap else 0
+        dropped = self._total > self._cap + margin
+        if dropped:  # fewer than these are there where the margin has grown meanwhile
+            data = data[-(self._cap + margin) :]
+        masked = self._filter.mask_bytes(data, margin if dropped else 0, self._surface)
         truncated = dropped or len(masked) > self._cap
         if len(masked) > self._cap:
             masked = masked[-self._cap :] if self._cap else b""
         if truncated:
             masked = without_broken_start(masked)
-        return masked.decode(errors="replace"), truncated
+        return Filtered(masked.decode(errors="replace")), truncated
 
     def _gathered(self) -> bytes:
         gathered = bytes(self._small)

@@ -19,6 +19,7 @@ from attune_tasks.process.launchers import Launchers
 from attune_tasks.process.live import Live, LiveSink
 from attune_tasks.process.output import NoFilter, OutputFilter, TailBuffer
 from attune_tasks.process.program import Pipes, Program
+from attune_tasks.process.start_guard import StartGuard
 
 __all__ = ["Outcome", "Supervision", "run_program"]
 
@@ -30,6 +31,8 @@ _LONGEST_WAIT: Final = 1.0
 _LONGEST_WAIT_FOR_KILL: Final = 0.1
 _STOPPED_TOO_OFTEN: Final = 3
 _OUTPUTS: Final = ("stdout", "stderr", "control")
+_CONTROL_READS: Final = 18
+"""Reads that take all that a pipe can hold: 64 KiB, or the MiB to which an ordinary user may widen it, and a bit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Supervision:
     """Where launchers come from; None: each execution has one of its own."""
     live: LiveSink | None = None
     """Gets what the child says while it runs, masked; None: nobody does."""
+    guard: StartGuard | None = None
+    """Looks at command line and environment before a child is started; None: nobody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +204,9 @@ class _Run:
         self._register_pipes()
 
     def _watch(self) -> None:
-        """Make ready for what the child writes, while it starts: the filter takes a moment to be made."""
+        """Make ready for what the child writes, while it starts."""
         keep, output_filter = self._supervision.keep_bytes, self._supervision.output_filter
-        self._streams = {name: TailBuffer(keep, output_filter) for name in ("stdout", "stderr")}
+        self._streams = {name: TailBuffer(keep, output_filter, name) for name in ("stdout", "stderr")}
         self._register_pipes()
         if self._supervision.cancellation is not None:
             self._register(self._supervision.cancellation.fileno(), "cancel", select.POLLIN)
@@ -291,7 +296,19 @@ class _Run:
             elif name is not None:
                 self._send(name)
         if self._live is not None:
+            if self._live.due is not None and self._live.due <= time.monotonic():
+                self._read_control()
             self._live.send_if_due()
+
+    def _read_control(self) -> None:
+        """Read all that is in the control channel.
+
+        What a child prints after it has named a value to be masked may have been read already, for streams have no
+        order among each other. But then that message is in the channel by now, and is taken before anything is shown.
+        """
+        for _ in range(_CONTROL_READS):
+            if "control" not in self._pipes.ends or not self._receive("control"):
+                return
 
     def _hear(self) -> None:
         """Take what the launcher has said. It runs as the action's user: words out of place are ignored."""
@@ -344,6 +361,8 @@ class _Run:
             return False
         if name == "control":
             self._control.feed(data)
+            for value in self._control.take_masks():
+                self._supervision.output_filter.add(value)
             if self._live is not None and (progress := self._control.take_progress()) is not None:
                 self._live.progress(progress)
         else:

@@ -39,6 +39,7 @@ _LOST: Final = (
     "the launcher that had started the action was ended, by the action itself or from outside; so was all below it"
 )
 _LAPSED: Final = "its worker did not renew its claim on it, and another one may run it: the action was killed"
+_OURS: Final = ("-", str(CHILD))
 _ENTRY: Final = str(CHILD / "attune_child.py")
 _FAULTS: Final = {
     "result_too_large": "the result is larger than 1 MiB: print it or store it",
@@ -89,6 +90,10 @@ def run(  # noqa: PLR0913 - the optional ones are named
         stdin += format_parameters(context.parameters, context.parameter_format)
     in_env = context.parameters if parameters_in_env and not by_stdin else {}
     supervision = supervision or Supervision()
+    if supervision.guard is not None:
+        supervision.guard.check_arguments(
+            argv, lambda text: text.startswith(_OURS) or text in {argv[0], str(context.script_path())}
+        )
     confinement = context.confinement
     with _launcher(context, supervision, interpreter) as launcher:
         env = child_environment(context, in_env, launcher.folder)
@@ -99,6 +104,10 @@ def run(  # noqa: PLR0913 - the optional ones are named
                 **({"ATTUNE_LC_ALL": env["LC_ALL"]} if "LC_ALL" in env else {}),
                 "LC_ALL": "C",
             }
+        if supervision.guard is not None:
+            legacy = context.legacy_variables
+            own = {name: value for name, value in env.items() if name not in legacy} if legacy else env
+            supervision.guard.check_environment(own)
         forked = interpreter is not None and confinement.isolation == "fork" and launcher.unforkable is None
         program = Program(
             argv=None if forked else argv,

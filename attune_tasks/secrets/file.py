@@ -9,6 +9,7 @@ from typing import Any, Final
 from attune_tasks.errors import SecretsUnavailableError, SettingsError
 from attune_tasks.nearest import nearest
 from attune_tasks.private_file import NotPrivateError, read_private
+from attune_tasks.secret_values import HiddenMapping, SecretBytes
 from attune_tasks.secrets.file_formats import ParseFailure, parse_toml, parse_yaml
 from attune_tasks.secrets.references import SecretReference
 
@@ -33,7 +34,7 @@ class FileSecretProvider:
             msg = f"secrets.file.path: {path} ends with none of {', '.join(_PARSERS)}"
             raise SettingsError(msg)
         self._path = path
-        self._parsed: tuple[bytes, dict[str, Mapping[str, object]]] = (b"", {})
+        self._parsed: tuple[bytes, HiddenMapping[Mapping[str, object]]] = (b"", HiddenMapping())
         """What the file held last, and what that means: it is read and checked each time, parsed when it changed."""
 
     @classmethod
@@ -66,14 +67,14 @@ class FileSecretProvider:
         count = len(self._load())
         return f"file: {self._path} with {count} {'path' if count == 1 else 'paths'}"
 
-    def _load(self) -> dict[str, Mapping[str, object]]:
+    def _load(self) -> HiddenMapping[Mapping[str, object]]:
         content = self._read_private()
         parsed_content, parsed = self._parsed
         if content == parsed_content:
             return parsed
         failure = ""
         try:
-            parsed = _PARSERS[self._path.suffix](content)
+            parsed = HiddenMapping(_PARSERS[self._path.suffix](content))
             self._parsed = (content, parsed)  # one assignment: threads see both or neither
             return parsed  # noqa: TRY300 - the try is about the parsing
         except ParseFailure as error:
@@ -81,9 +82,9 @@ class FileSecretProvider:
         msg = f"{self._path}: {failure}"
         raise SecretsUnavailableError(msg)
 
-    def _read_private(self) -> bytes:
+    def _read_private(self) -> SecretBytes:
         try:
-            return read_private(self._path)
+            return SecretBytes(read_private(self._path))
         except NotPrivateError as error:
             msg = f"{error}; see secrets.file.path"
         raise SecretsUnavailableError(msg)

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal, NamedTuple, Protocol
 
 from attune_tasks.errors import InvalidReferenceError, InvalidSecretError, SecretsUnavailableError
+from attune_tasks.result import Receipt
 from attune_tasks.secret_values import Secrets
 from attune_tasks.secrets.pool import ProviderPool
 from attune_tasks.secrets.provider import SecretProvider
 from attune_tasks.secrets.reading import read_all
+from attune_tasks.secrets.records import Observer
 from attune_tasks.secrets.references import SecretReference, parse_reference
 
 __all__ = ["FetchedSecrets", "SecretCheck", "SecretManager"]
@@ -37,12 +39,15 @@ class _Action(Protocol):
 class FetchedSecrets(Secrets):
     """The secrets that one execution gets, and in `missing` the names of those that it goes without."""
 
-    __slots__ = ("missing",)
+    __slots__ = ("missing", "receipts")
 
-    def __init__(self, values: Mapping[str, str], missing: tuple[str, ...] = ()) -> None:
-        """Copy `values`, name to value."""
+    def __init__(
+        self, values: Mapping[str, str], missing: tuple[str, ...] = (), receipts: tuple[Receipt, ...] = ()
+    ) -> None:
+        """Copy `values`, name to value; `receipts` say where each came from."""
         super().__init__(values)
         self.missing = missing
+        self.receipts = receipts
 
 
 class SecretCheck(NamedTuple):
@@ -52,6 +57,8 @@ class SecretCheck(NamedTuple):
     reference: str
     ok: bool
     reason: str
+    passed: bool = True
+    """Whether the value is as the caller of :meth:`SecretManager.check` would have it; where there is none, too."""
 
 
 class SecretManager:
@@ -75,12 +82,15 @@ class SecretManager:
         self._fetch_timeout = fetch_timeout
         self._on_fetch_error = on_fetch_error
 
-    def fetch_secrets_for_action(self, action: _Action, extra: Mapping[str, str] | None = None) -> FetchedSecrets:
+    def fetch_secrets_for_action(
+        self, action: _Action, extra: Mapping[str, str] | None = None, observe: Observer | None = None
+    ) -> FetchedSecrets:
         """Get what `action` declares, and `extra` (the name of a secret parameter to its reference; all required).
 
-        Each place is read once, however many fields are taken from it. Raises InvalidReferenceError for text that is
-        no reference, InvalidSecretError for a name that stands in both, and SecretsUnavailableError, with every
-        failing name, its reference and the cause, where a required secret can't be had.
+        `observe` is told how each read ended. Each place is read once, however many fields are taken from it. Raises
+        InvalidReferenceError for text that is no reference, InvalidSecretError for a name that stands in both, and
+        SecretsUnavailableError, with every failing name, its reference and the cause, where a required secret can't
+        be had.
         """
         extra = extra or {}
         if twice := sorted(action.secrets.keys() & extra.keys()):
@@ -92,7 +102,9 @@ class SecretManager:
         if faults:
             msg = f"{action.ref}: these are not secret references"
             raise InvalidReferenceError(msg, problems=[f"{name}: {reason}" for name, reason in faults.items()])
-        values, failures = read_all(references, self._providers, self._fetch_timeout)
+        values, failures, records = read_all(references, self._providers, self._fetch_timeout)
+        if observe is not None:
+            observe(records)
         failed = [f"{name} ({references[name]}): {failures[name]}" for name in failures if name in required]
         if failed and self._on_fetch_error == "fail":
             msg = f"{action.ref}: secrets that it requires can't be had"
@@ -101,17 +113,22 @@ class SecretManager:
             # Names and references only: a log is kept longer, and read by more people, than an error.
             level = logging.WARNING if name in required else logging.INFO
             _logger.log(level, "%s runs without the secret %s (%s)", action.ref, name, references[name])
-        return FetchedSecrets(values, tuple(failures))
+        receipts = tuple(Receipt(each.name, each.reference, each.version) for each in records if each.name in values)
+        return FetchedSecrets(values, tuple(failures), receipts)
 
-    def check(self, action: _Action) -> list[SecretCheck]:
-        """Try every reference that `action` declares, required or not."""
+    def check(self, action: _Action, judge: Callable[[str], bool] = lambda _: True) -> list[SecretCheck]:
+        """Try every reference that `action` declares, required or not; `judge` is asked about each value."""
         texts = {name: declared.ref for name, declared in action.secrets.items()}
         references, faults = self._parse(texts)
-        _, failures = read_all(references, self._providers, self._fetch_timeout)
+        values, failures, _ = read_all(references, self._providers, self._fetch_timeout)
         reasons = faults | failures
         return [
             SecretCheck(
-                name, str(references.get(name, "(not a reference)")), name not in reasons, reasons.get(name, "")
+                name,
+                str(references.get(name, "(not a reference)")),
+                name not in reasons,
+                reasons.get(name, ""),
+                name not in values or judge(values[name]),
             )
             for name in texts
         ]

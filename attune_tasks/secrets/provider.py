@@ -29,8 +29,11 @@ class SecretProvider(Protocol):
     def read(self, reference: SecretReference, *, deadline: float) -> Mapping[str, object]:
         """Give all the fields at `reference`'s path, by :func:`time.monotonic` not later than `deadline`.
 
-        Raises SecretsUnavailableError with a message which says why, and never quotes what was read. Of any other
-        exception only the class is told.
+        A :class:`SecretFields` says besides which version that is, and by which id the store's log has the read; both
+        go into the audit record, where any other mapping leaves them empty.
+
+        Raises SecretsUnavailableError with a message which says why, and never quotes what was read; its `request_id`
+        is for the audit record, too. Of any other exception only the class is told.
         """
         ...
 
@@ -74,14 +77,16 @@ def create_provider(name: str, settings: ProviderSettings) -> SecretProvider:
     about its own options. What else it raises is told by its class only: it may quote an option, such as a token.
     """
     made_by = PluginGroup("attune_tasks.secret_providers", "secret provider").load(name)
-    options = _options(name, settings)
-    cause = ""
+    # The options may hold a token: no variable of a frame that an error reporter could write down is one of them.
     try:
-        return cast(SecretProvider, made_by.from_settings(options))
-    except AttuneTasksError:
-        raise
+        return cast(SecretProvider, made_by.from_settings(_options(name, settings)))
+    except AttuneTasksError as error:
+        known = error.with_traceback(None)
+        known.__cause__ = known.__context__ = None
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-        cause = type(error).__name__
+        known, cause = None, type(error).__name__
+    if known is not None:
+        raise known
     msg = f"the secret provider {name!r} could not be made from secrets.options.{name}: {cause}"
     raise PluginError(msg)
 

@@ -6,61 +6,95 @@ import json
 import queue
 import time
 from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
 
 from attune_tasks.errors import AttuneTasksError, InvalidSecretError, SecretsUnavailableError
 from attune_tasks.nearest import nearest
 from attune_tasks.quiet_threads import start_quiet_thread
-from attune_tasks.secret_values import Secrets
+from attune_tasks.secret_values import HiddenMapping, Sealed, Secrets
 from attune_tasks.secrets.pool import ProviderPool
+from attune_tasks.secrets.records import Outcome, ReadRecord, SecretFields, now
 from attune_tasks.secrets.references import Location, SecretReference
 from attune_tasks.wire import check_secret_name, check_secret_value
 
-__all__ = ["read_all"]
+__all__ = ["AllRead", "read_all"]
 
 
-class _Fields:
-    """What one read gave. It has no repr of its own, so that a report which shows variables shows no value."""
+class AllRead(NamedTuple):
+    """What came of several references."""
 
-    __slots__ = ("failure", "values")
+    values: Secrets
+    """Those that could be had, by name."""
+    failures: dict[str, str]
+    """For every other name, why not."""
+    records: tuple[ReadRecord, ...]
+    """One for each name."""
 
-    def __init__(self, values: Mapping[str, object] | None = None, failure: str = "") -> None:
-        self.values: Mapping[str, object] = values or {}
-        self.failure = failure
+
+class _Answer(NamedTuple):
+    """What one read gave: fields, or why there are none."""
+
+    fields: SecretFields
+    time: datetime
+    failure: str = ""
 
 
-def read_all(
-    references: Mapping[str, SecretReference], providers: ProviderPool, timeout: float
-) -> tuple[Secrets, dict[str, str]]:
-    """Read `references`, by name; give the values that could be had, and for every other name why not.
+def read_all(references: Mapping[str, SecretReference], providers: ProviderPool, timeout: float) -> AllRead:
+    """Read `references`, by name.
 
     `timeout` is in seconds, for all of them together. Nothing but an interrupt is raised.
     """
     places: dict[Location, SecretReference] = {}
     for reference in references.values():
         places.setdefault(reference.location, reference)
-    reads = _read_places(places, providers, timeout)
-    values: dict[str, str] = {}
+    answers = _read_places(places, providers, timeout)
+    values: dict[str, Sealed[str]] = {}
     failures: dict[str, str] = {}
+    records = []
     for name, reference in references.items():
-        fields = reads.get(reference.location)
-        if fields is None:
+        answer = answers.get(reference.location)
+        outcome: Outcome = "read"
+        if answer is None:
+            outcome = "not_in_time"
             failures[name] = (
                 f"not read within {timeout:g} s; the provider {reference.provider!r} did not answer in time"
             )
-            continue
-        try:
-            values[name] = _value(name, reference, fields)
-        except (InvalidSecretError, SecretsUnavailableError) as error:
-            failures[name] = str(error)
-    return Secrets(values), failures
+        elif answer.failure:
+            outcome, failures[name] = "failed", answer.failure
+        else:
+            try:
+                values[name] = Sealed(_value(name, reference, answer.fields))
+            except SecretsUnavailableError as error:
+                outcome, failures[name] = "no_such_field", str(error)
+            except InvalidSecretError as error:
+                outcome, failures[name] = "unusable", str(error)
+        records.append(_record(name, reference, outcome, answer))
+    return AllRead(Secrets({name: value.open() for name, value in values.items()}), failures, tuple(records))
+
+
+def _record(name: str, reference: SecretReference, outcome: Outcome, answer: _Answer | None) -> ReadRecord:
+    if answer is None:
+        return ReadRecord(name, str(reference), reference.provider, outcome, now())
+    fields = answer.fields
+    return ReadRecord(
+        name,
+        str(reference),
+        reference.provider,
+        outcome,
+        answer.time,
+        version=fields.version,
+        request_id=fields.request_id,
+        cached=fields.cached,
+    )
 
 
 def _read_places(
     places: Mapping[Location, SecretReference], providers: ProviderPool, timeout: float
-) -> dict[Location, _Fields]:
+) -> dict[Location, _Answer]:
     """Give what was read when the time was over. A provider not trusted to end in time is read in a thread."""
     deadline = time.monotonic() + timeout
-    reads: dict[Location, _Fields] = {}
+    reads: dict[Location, _Answer] = {}
     awaited: dict[Location, SecretReference] = {}
     for location, reference in places.items():
         if providers.keeps_deadline(reference.provider):
@@ -76,11 +110,11 @@ def _read_in_thread(
     places: Mapping[Location, SecretReference],
     providers: ProviderPool,
     deadline: float,
-    reads: dict[Location, _Fields],
+    reads: dict[Location, _Answer],
 ) -> None:
     """Add to `reads` what is read of `places` until the deadline."""
     wanted = len(reads) + len(places)
-    answers: queue.SimpleQueue[tuple[Location, _Fields]] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[tuple[Location, _Answer]] = queue.SimpleQueue()
 
     def work() -> None:
         for location, reference in places.items():
@@ -92,31 +126,36 @@ def _read_in_thread(
     start_quiet_thread(work, "attune-tasks-secrets")
     while len(reads) < wanted:
         try:
-            location, fields = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            location, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             break
-        reads[location] = fields
+        reads[location] = answer
 
 
-def _read(reference: SecretReference, providers: ProviderPool, deadline: float) -> _Fields:
+def _read(reference: SecretReference, providers: ProviderPool, deadline: float) -> _Answer:
+    failure = ""
+    request_id = None
     try:
         fields: object = providers.get(reference.provider).read(reference, deadline=deadline)
-        if isinstance(fields, Mapping):
-            return _Fields(dict(fields))
+        if isinstance(fields, SecretFields):
+            return _Answer(fields, now())
+        if isinstance(fields, Mapping | HiddenMapping):
+            return _Answer(SecretFields(fields), now())
+        failure = f"the provider {reference.provider!r} gave {type(fields).__name__}, not fields by name"
+    except SecretsUnavailableError as error:
+        failure, request_id = str(error), error.request_id
     except AttuneTasksError as error:
-        return _Fields(failure=str(error))
+        failure = str(error)
     except BaseException as error:  # noqa: BLE001 - its text may quote a secret, and a thread's excepthook would print it
-        return _Fields(failure=f"the provider {reference.provider!r} failed: {type(error).__name__}")
-    return _Fields(failure=f"the provider {reference.provider!r} gave {type(fields).__name__}, not fields by name")
+        failure = f"the provider {reference.provider!r} failed: {type(error).__name__}"
+    return _Answer(SecretFields({}, request_id=request_id), now(), failure)
 
 
-def _value(name: str, reference: SecretReference, fields: _Fields) -> str:
+def _value(name: str, reference: SecretReference, fields: SecretFields) -> str:
     """Take one field as text that the wire can carry."""
-    if fields.failure:
-        raise SecretsUnavailableError(fields.failure)
-    value = _field(fields.values, reference.field)
+    value = _field(fields, reference.field)
     if value is None:
-        known = sorted(str(field) for field, given in fields.values.items() if given is not None)
+        known = sorted(str(field) for field, given in fields.items() if given is not None)
         near = nearest(reference.field, known)
         # Not all names: a secret that was stored the wrong way round is one of them.
         hint = f"; did you mean {near!r}?" if near else f" among {len(known)}"
@@ -128,14 +167,14 @@ def _value(name: str, reference: SecretReference, fields: _Fields) -> str:
     return text
 
 
-def _field(values: Mapping[str, object], name: str) -> object:
+def _field(values: SecretFields, name: str) -> object:
     """Take a field by its exact name, else by its way through nested ones (``database.password``); "" takes all."""
     if not name:
-        return values
+        return dict(values)
     value: object = values.get(name)
     if value is not None:
         return value
-    value = values
+    value = dict(values)
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
 from attune_tasks.errors import SecretsUnavailableError
+from attune_tasks.secrets.records import SecretFields
 from attune_tasks.secrets.references import SecretReference
 from attune_tasks.secrets.single_flight import SingleFlight
 from attune_tasks.secrets.vault_client import VaultClient, VaultStanding
@@ -37,15 +38,15 @@ class VaultSecretProvider:
         self._options = options
         self._lock = threading.Lock()
         self._clients: dict[VaultServer, VaultClient] = {}
-        self._flights: SingleFlight[Mapping[str, object]] = SingleFlight()
-        self._kept: dict[Hashable, tuple[float, Mapping[str, object]]] = {}
+        self._flights: SingleFlight[SecretFields] = SingleFlight()
+        self._kept: dict[Hashable, tuple[float, SecretFields]] = {}
 
     @classmethod
     def from_settings(cls, options: Mapping[str, Any]) -> VaultSecretProvider:
         """Make one from ``secrets.vault``. Raises SettingsError."""
         return cls(read_options(options))
 
-    def read(self, reference: SecretReference, *, deadline: float) -> Mapping[str, object]:
+    def read(self, reference: SecretReference, *, deadline: float) -> SecretFields:
         """Give the fields of the secret at `reference.path`; ``?version=3`` asks a KV engine 2 for that version.
 
         Raises SecretsUnavailableError with the cause and what to do.
@@ -55,11 +56,11 @@ class VaultSecretProvider:
         key = (mount, path, version)
         kept = self._kept.get(key)
         if kept is not None and time.monotonic() < kept[0]:
-            return kept[1]
+            return kept[1].from_cache()
         now = time.monotonic()
         inner = deadline - min(_MARGIN, (deadline - now) / 10)
 
-        def call() -> Mapping[str, object]:
+        def call() -> SecretFields:
             fields = self._client(mount.server).read(mount, path, version, inner)
             self._keep(key, mount.cache_ttl, fields)
             return fields
@@ -68,7 +69,9 @@ class VaultSecretProvider:
             return self._flights.share(key, call, inner)
         except VaultFailure as error:
             failure = error
-        raise SecretsUnavailableError(explain(failure, mount, path, version))
+        unavailable = SecretsUnavailableError(explain(failure, mount, path, version))
+        unavailable.request_id = failure.request_id
+        raise unavailable
 
     def describe(self) -> str:
         """Say for each server: its version, whether it is sealed, who we are, and how long the token is good for.
@@ -98,7 +101,7 @@ class VaultSecretProvider:
                 self._clients[server] = VaultClient(server)
             return self._clients[server]
 
-    def _keep(self, key: Hashable, seconds: float, fields: Mapping[str, object]) -> None:
+    def _keep(self, key: Hashable, seconds: float, fields: SecretFields) -> None:
         if seconds <= 0:
             return
         now = time.monotonic()

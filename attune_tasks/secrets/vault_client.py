@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
+from attune_tasks.secrets.records import SecretFields
 from attune_tasks.secrets.vault_failures import VaultFailure
-from attune_tasks.secrets.vault_http import connect
+from attune_tasks.secrets.vault_http import connect, request_id_of
 from attune_tasks.secrets.vault_login import VaultLogin
 from attune_tasks.secrets.vault_options import VaultMount, VaultServer
 
@@ -37,7 +38,7 @@ class VaultClient:
         self._login = VaultLogin(self._client, server)
         self._kv_versions: dict[str, int] = {}
 
-    def read(self, mount: VaultMount, path: str, version: int | None, deadline: float) -> Mapping[str, object]:
+    def read(self, mount: VaultMount, path: str, version: int | None, deadline: float) -> SecretFields:
         """Give the fields of a secret, by time.monotonic() `deadline`. Raises VaultFailure."""
         with self._client.adapter.until(deadline):
             return self._as_ourselves(lambda: self._read(mount, path, version))
@@ -83,23 +84,26 @@ class VaultClient:
         data = self._client.auth.token.lookup_self().get("data")
         return data if isinstance(data, dict) else {}
 
-    def _read(self, mount: VaultMount, path: str, version: int | None) -> Mapping[str, object]:
+    def _read(self, mount: VaultMount, path: str, version: int | None) -> SecretFields:
         kv_version = self._kv_version(mount)
         try:
             if kv_version == 1:
                 _refuse_version(version)
-                return _fields(self._client.secrets.kv.v1.read_secret(path, mount_point=mount.path))
+                answer = self._client.secrets.kv.v1.read_secret(path, mount_point=mount.path)
+                return SecretFields(_fields(answer), request_id=request_id_of(answer))
             answer = self._client.secrets.kv.v2.read_secret_version(
                 path, version=version, mount_point=mount.path, raise_on_deleted_version=True
             )
-            return _fields(_fields(answer))
+            data = _fields(answer)
+            return SecretFields(_fields(data), version=_version_of(data), request_id=request_id_of(answer))
         except VaultFailure as failure:
             if failure.reason == "absent":
                 self._kv_versions.pop(mount.path, None)  # the mount may have been upgraded, or made anew
             if failure.reason != "denied":
                 raise
+            request_id = failure.request_id
         denied = "denied"
-        raise VaultFailure(denied, str(kv_version))
+        raise VaultFailure(denied, str(kv_version), request_id)
 
     def _kv_version(self, mount: VaultMount) -> int:
         if mount.kv_version is not None:
@@ -119,6 +123,13 @@ def _refuse_version(version: int | None) -> None:
     if version is not None:
         no_versions = "no_versions"
         raise VaultFailure(no_versions)
+
+
+def _version_of(data: Mapping[str, object]) -> int | None:
+    """Give which version of a secret an engine of version 2 has answered with."""
+    metadata = data.get("metadata")
+    version = metadata.get("version") if isinstance(metadata, dict) else None
+    return version if isinstance(version, int) and not isinstance(version, bool) else None
 
 
 def _fields(answer: Mapping[str, object]) -> Mapping[str, object]:

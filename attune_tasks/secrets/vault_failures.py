@@ -13,11 +13,15 @@ __all__ = ["VaultFailure", "explain", "explain_server"]
 class VaultFailure(Exception):  # noqa: N818 - an outcome, told to users by `explain`
     """A request that did not succeed."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        """Keep the reason, a key of the texts here, and a detail that is no part of any response's body."""
-        super().__init__(reason, detail)
+    def __init__(self, reason: str, detail: str = "", request_id: str | None = None) -> None:
+        """Keep the reason, a key of the texts here, and a detail that is no part of any response's body.
+
+        `request_id` is Vault's own, where its answer has one: that of a refusal has none.
+        """
+        super().__init__(reason, detail, request_id)
         self.reason = reason
         self.detail = detail
+        self.request_id = request_id
 
 
 _SERVER_TEXTS: Final = {

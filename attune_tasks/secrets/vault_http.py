@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import ssl
 import threading
 import time
@@ -18,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from attune_tasks.secrets.vault_failures import VaultFailure
 from attune_tasks.secrets.vault_options import VaultServer
 
-__all__ = ["DeadlineAdapter", "connect"]
+__all__ = ["DeadlineAdapter", "connect", "request_id_of"]
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
@@ -28,6 +29,7 @@ _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _AGAIN: Final = frozenset({412, _TOO_MANY, 472, 473})
 """Besides 5xx: not yet replicated, too many requests, and what disaster-recovery and performance standbys answer."""
+_REQUEST_ID: Final = re.compile(r"[0-9a-fA-F-]{8,64}")
 _FINAL: Final = {400: "request", 403: "denied", 404: "absent"}
 
 
@@ -171,12 +173,19 @@ def _of_answer(response: requests.Response) -> tuple[VaultFailure, float | None]
             return VaultFailure("standby", str(status)), None
         return VaultFailure("unready", str(status)), None
     reason = _FINAL.get(status, "request")
-    return VaultFailure(_why_absent(response) if reason == "absent" else reason, f"HTTP {status}"), -1
+    answer = _json(response) if reason == "absent" else {}
+    return VaultFailure(_why_absent(answer) if answer else reason, f"HTTP {status}", request_id_of(answer)), -1
 
 
-def _why_absent(response: requests.Response) -> str:
+def request_id_of(answer: Mapping[str, object]) -> str | None:
+    """Give the id by which Vault's audit log has the request, where an answer holds it and it looks like one."""
+    found = answer.get("request_id")
+    return found if isinstance(found, str) and _REQUEST_ID.fullmatch(found) else None
+
+
+def _why_absent(answer: Mapping[str, object]) -> str:
     """Tell a version that was deleted from a secret that never was."""
-    data = _json(response).get("data")
+    data = answer.get("data")
     metadata = data.get("metadata") if isinstance(data, dict) else None
     if not isinstance(metadata, dict):
         return "absent"

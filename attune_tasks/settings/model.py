@@ -19,6 +19,7 @@ __all__ = [
     "LaunchersSettings",
     "LimitsSettings",
     "LiveSettings",
+    "MaskingSettings",
     "OutputSettings",
     "ResultSettings",
     "SecretsSettings",
@@ -138,6 +139,18 @@ class ResultSettings(_Group):
     value_bytes: Size = Field(256 * _KIB, description="Bytes of the action's result as JSON.")
 
 
+class MaskingSettings(_Group):
+    """How secrets are taken out of what an action says."""
+
+    style: Literal["plain", "named"] = Field(
+        "plain", description="plain: *** stands in place of a secret; named: ***name***, with the secret's name."
+    )
+    strict: bool = Field(
+        default=False,
+        description="Whether an action is refused that gets a secret too short or too common to be masked.",
+    )
+
+
 class LiveSettings(_Group):
     """What can be followed while an execution runs, by shared state."""
 
@@ -230,6 +243,7 @@ class Settings(_Group):
     secrets: SecretsSettings = Field(SecretsSettings(), description="Where secrets come from.")
     output: OutputSettings = Field(OutputSettings(), description="What is kept of a child's output.")
     result: ResultSettings = Field(ResultSettings(), description="What goes into the Celery result.")
+    masking: MaskingSettings = Field(MaskingSettings(), description="How secrets are taken out of what an action says.")
     live: LiveSettings = Field(LiveSettings(), description="What can be followed while an execution runs.")
     isolation: Isolation = Field(
         "fork", description="fork: Python actions are forks of their pack's launcher; exec: a fresh interpreter each."

@@ -82,6 +82,18 @@ def test_secrets_check_ends_with_0_where_all_that_is_required_is_there(project: 
     assert "MISSING (optional)" in done.stdout
 
 
+def test_secrets_check_names_those_that_cannot_be_masked_and_never_a_value(project: Command) -> None:
+    secrets = project.folder / "secrets.toml"
+    secrets.write_text(secrets.read_text(encoding="utf-8") + 'other = "31337"\n', encoding="utf-8")
+    done = project.run("secrets", "check", "t.ok")
+    assert done.returncode == 0
+    assert done.stderr == "attune-tasks: -p token: the value is too short or too common: it is not masked in output\n"
+    assert "31337" not in done.stdout
+    strict = project.run("secrets", "check", "t.ok", env={"ATTUNE_TASKS_MASKING__STRICT": "true"})
+    assert strict.returncode == 3
+    assert "the setting masking.strict refuses it" in strict.stderr
+
+
 def test_config_says_where_each_value_came_from_and_masks_passwords(project: Command) -> None:
     url = f"redis://:{PASSWORD}@localhost/0"
     done = project.run("config", env={"ATTUNE_TASKS_BROKER_URL": url, "ATTUNE_TASKS_GRACE": "3"})

@@ -210,12 +210,26 @@ def test_the_folders_of_a_pack(tmp_path: Path) -> None:
     assert result.result == 3, result
 
 
+@pytest.mark.parametrize("runtime", ["python", "shell"])
+def test_what_the_page_masks_is_masked(runtime: str, tmp_path: Path) -> None:
+    script = block("mask-python") if runtime == "python" else block("mask-shell")
+    result = run_action(tmp_path, runtime, script, {}, {"api_key": KEY})
+    assert result.status == "succeeded", result
+    assert result.stdout == "logged in, session ***\n"
+    assert result.result == {"session": "***"}
+    assert result.masked == {"(mask)": {"stdout": 1, "result": 1}}
+    call = {"python": "    mask(session)", "shell": "mask -v session"}[runtime]
+    shown = run_action(tmp_path, runtime, script.replace(call, call.replace("mask", "type")), {}, {"api_key": KEY})
+    assert "***" not in shown.stdout
+
+
 def test_the_messages_of_the_wire_are_understood() -> None:
     control = Control()
     control.feed(block("wire-messages").encode())
     assert control.result == {"closed": "2026-04"}
     assert control.error == {"type": "LedgerLocked", "message": "the month is closed already"}
     assert control.take_progress() == (42.5, "copying the ledger")
+    assert control.take_masks() == ["tok_4711-0815"]
     assert control.ignored == 0
 
 

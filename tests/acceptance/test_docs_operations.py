@@ -24,6 +24,7 @@ from tests.redis_server import RedisServer
 
 _REDIS = "redis://localhost:6379/0"
 _DATABASE = 10
+_RECEIPT = {"name": "secret", "reference": "reference", "version": "version"}
 
 
 class Project:
@@ -199,6 +200,23 @@ def test_the_example_of_an_own_app_runs_with_what_it_sets(project: Project) -> N
         stats = json.loads(project.ask("$ celery -A shop inspect stats --json"))
         (worker,) = stats.values()
         assert worker["prefetch_count"] == 8  # two processes, four messages for each
+
+
+def test_the_audit_trail_is_a_file_of_its_own_as_the_page_sets_it_up(project: Project) -> None:
+    text = project.placed(block("ops-own-app")) + block("ops-audit")
+    (project.folder / "shop.py").write_text(text, encoding="utf-8")
+    project.environment["PYTHONPATH"] = f"{project.folder}:{ROOT}"
+    with project.running("$ celery -A shop worker --concurrency 2 --queues greetings --loglevel WARNING"):
+        for _ in range(3):
+            shown = project.type("$ attune-tasks -A shop:app enqueue hello.greet -p name=Ada --wait --json")
+        result = json.loads(shown.splitlines()[-1])
+    lines = (project.folder / "audit.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    assert len(records) == 3
+    assert {tuple(record) for record in records} == {tuple(json.loads(block("ops-audit-line")))}
+    assert (records[-1]["execution_id"], records[-1]["outcome"]) == (result["execution_id"], "read")
+    assert result["receipts"] == [{name: records[-1][key] for name, key in _RECEIPT.items()}]
+    assert "secret_read" not in (project.folder / "worker.log").read_text(encoding="utf-8")
 
 
 def test_an_own_app_that_sets_nothing_gets_our_settings(project: Project) -> None:

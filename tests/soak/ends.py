@@ -96,7 +96,10 @@ def _judge_one(ends: Ends, sent: Sent, written: list[dict[str, Any]], notes: Pat
     elif end["status"] not in kind.ends:
         ends.blame("with a wrong final state", sent, end)
     ends.counts["attempts recorded"] += end["attempt"]
-    path = notes / str(sent.execution_id)
+    _judge_children(ends, sent, end, lost, notes / str(sent.execution_id))
+
+
+def _judge_children(ends: Ends, sent: Sent, end: dict[str, Any], lost: bool, path: Path) -> None:  # noqa: FBT001 - one caller
     started = len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
     ends.counts["children started"] += started
     if not started and end["status"] == "succeeded":

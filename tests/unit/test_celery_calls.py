@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attune_tasks._celery.bounding import bounded
-from attune_tasks._celery.calls import Call, clip, read_call
+from attune_tasks._celery.calls import Call, clip, read_call, shown_of
 from attune_tasks.errors import InvalidParametersError, UnknownActionError
 from attune_tasks.result import ExecutionResult
 from attune_tasks.settings.model import ResultSettings
@@ -67,6 +67,14 @@ def test_every_json_value_passes(parameters: dict[str, Any]) -> None:
 def test_names_are_shown_and_values_are_not() -> None:
     shown = Call("a.b", {"user": "hunter2", "x": 1}, {"TZ": "hunter2"}).shown()
     assert shown == {"argsrepr": "'a.b'", "kwargsrepr": "{parameters: user, x; env: TZ}"}
+
+
+def test_what_is_shown_of_any_message_holds_no_value() -> None:
+    assert shown_of(["a.b", {"user": "hunter2"}], {}) == ("'a.b'", "{parameters: user}")
+    assert shown_of(["a.b", "hunter2"], {}) == ("'a.b'", "{}")
+    assert shown_of(["a.b"], {"env": "hunter2", "parameters": ["hunter2"]}) == ("'a.b'", "{}")
+    assert shown_of(["a.b", {}, "hunter2"], {}) == ("(unreadable)", "(unreadable)")
+    assert shown_of(5, None) == ("(unreadable)", "(unreadable)")
 
 
 def test_arguments_that_do_not_fit_raise_type_errors_in_the_tasks_name() -> None:

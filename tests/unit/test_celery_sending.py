@@ -7,11 +7,15 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, chain, group
+from celery.beat import PersistentScheduler, ScheduleEntry
+from celery.schedules import schedule
 
 from attune_tasks import ActionFailed, enqueue
 from attune_tasks._celery.embedded import embedded_config
@@ -100,6 +104,59 @@ def test_what_packs_refuse_is_refused_at_enqueue_and_not_sent(app: Celery, tmp_p
     with pytest.raises(TypeError, match="no_such"):
         app.tasks[NAME].delay("work.add", no_such=1)
     assert QueueFolders(tmp_path / "embedded" / "broker").size("celery") == 0
+
+
+def test_a_literal_for_a_secret_parameter_is_refused_with_the_command_and_not_sent(tmp_path: Path) -> None:
+    vault = {"url": "https://vault.example.net:8200", "token": "hvs.never-shown"}
+    app = make_app(tmp_path, secrets={"provider": "vault", "vault": vault})
+    actions = tmp_path / "packs" / "work" / "actions"
+    (actions / "pay.yaml").write_text(
+        "ref: work.pay\nrunner_type: shell\nentry_point: pay.sh\n"
+        "parameters: {token: {secret: true, allow: ['billing/bank#api_key']}}\n"
+    )
+    (actions / "pay.sh").touch()
+    for call in (partial(enqueue, app=app), app.tasks[NAME].delay):
+        with pytest.raises(InvalidParametersError) as raised:
+            call("work.pay", {"token": "hunter2-literal"})
+        assert "`vault kv put -mount=secret billing/bank api_key=-`" in str(raised.value)
+        assert not {"hunter2-literal", "hvs.never-shown"} & set(str(raised.value).split())
+        assert (raised.value.__cause__, raised.value.__context__) == (None, None)
+    assert QueueFolders(tmp_path / "embedded" / "broker").size("celery") == 0
+
+
+@pytest.mark.parametrize("way", ["delay", "apply_async", "signature", "group", "chain", "send_task", "beat"])
+def test_whatever_way_a_message_goes_it_shows_no_argument(app: Celery, tmp_path: Path, way: str) -> None:
+    task: Any = app.tasks[NAME]
+    arguments = ("work.add", {"a": 12345})
+    signature = task.s(*arguments)
+    app.conf.beat_schedule = {"x": {"task": NAME, "schedule": 1.0, "args": arguments}}
+    ways: dict[str, Callable[[], Any]] = {
+        "delay": lambda: task.delay(*arguments),
+        "apply_async": lambda: task.apply_async(arguments, argsrepr="12345", kwargsrepr="12345"),
+        "signature": lambda: app.signature(NAME, arguments).apply_async(),
+        "group": lambda: group([signature], app=app).apply_async(),
+        "chain": lambda: chain(signature, task.si("work.routed"), app=app).apply_async(),
+        "send_task": lambda: app.send_task(NAME, arguments),
+        "beat": lambda: PersistentScheduler(app, schedule_filename=str(tmp_path / "schedule")).apply_async(
+            ScheduleEntry(name="x", task=NAME, args=arguments, schedule=schedule(1.0), app=app), advance=False
+        ),
+    }
+    ways[way]()
+    headers = sent(tmp_path)["headers"]
+    assert (headers["argsrepr"], headers["kwargsrepr"]) == ("'work.add'", "{parameters: a}")
+    assert "12345" not in json.dumps(headers)
+
+
+def test_a_retry_shows_no_argument(app: Celery, tmp_path: Path) -> None:
+    task = app.tasks[NAME]
+    task.push_request(
+        id="7", args=("work.add", {"a": 12345}), kwargs={}, called_directly=False, delivery_info={}, is_eager=False
+    )
+    try:
+        task.retry(throw=False, countdown=0)
+    finally:
+        task.pop_request()
+    assert "12345" not in json.dumps(sent(tmp_path)["headers"])
 
 
 def test_where_no_packs_are_known_every_ref_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from attune_tasks.process import Program, supervisor
 from attune_tasks.result import ExecutionResult
 from attune_tasks.settings import load_settings
 from attune_tasks.settings.model import ResultSettings
+from tests.unit.test_process_live import Sink
 
 KEY = f"sk_live_{random.token_hex(8)}"
 PEM = f"-----BEGIN KEY-----\n{random.token_hex(16)}\n{random.token_hex(16)}\n-----END KEY-----\n"
@@ -108,6 +109,67 @@ def test_everything_that_comes_back_is_masked(shop: Project, runner: str) -> Non
         assert PEM.splitlines()[1] not in result.to_json()
     if runner == "python":
         assert failed.error == {"type": "ValueError", "message": "because of ***"}
+
+
+def test_the_result_says_what_was_masked_and_what_could_not_be(shop: Project) -> None:
+    with shop.secrets_file.open("a") as file:
+        file.write("[odd]\nshort = 'abc'\nflag = 'true'\npin = '1234'\n")
+    metadata = DECLARED + "  pem: tls#pem\n  short: odd#short\n  flag: odd#flag\n  pin: odd#pin\n"
+    script = (
+        "import base64, sys\ndef run(params):\n    key = get_secret('key')\n    mask(key[::-1])\n"
+        "    print(key, base64.b64encode(key.encode()).decode(), key[::-1], 'abc true 1234')\n"
+        "    print(key, file=sys.stderr)\n    return {'key': key, key: 1}\n"
+    )
+    shop.action("loud", script, metadata)
+    result = shop.run("loud")
+    assert result.stdout == "*** *** *** abc true 1234\n"
+    assert result.masked == {"key": {"stdout": 2, "stderr": 1, "result": 2}, "(mask)": {"stdout": 1}}
+    assert result.not_masked == ("short", "flag", "pin")
+    named = shop.run("loud", masking={"style": "named"})
+    assert named.stdout == "***key*** ***key*** ***(mask)*** abc true 1234\n"
+    assert named.result == {"key": "***key***", "***key***": 1}
+    refused = shop.run("loud", masking={"strict": True})
+    assert (refused.status, kind_of(refused)) == ("error", "secret_not_maskable")
+    assert "short, flag, pin" in refused.to_json()
+    assert not any(value in refused.to_json() for value in ("'abc'", "1234", "true,", KEY))
+    shop.action("quiet", "print(len(get_secret('key')))", DECLARED)
+    quiet = shop.run("quiet", masking={"strict": True})
+    assert (quiet.status, quiet.masked, quiet.not_masked) == ("succeeded", {}, ())
+
+
+def test_a_long_error_that_ends_in_the_midst_of_a_secret_shows_nothing_of_it(shop: Project) -> None:
+    script = "def run(params): raise ValueError('.' * (65_536 - params['shown']) + get_secret('key'))"
+    shop.action("fail", script, DECLARED + "parameters:\n  shown: {type: integer}\n")
+    for shown in (1, 5, len(KEY) - 1, len(KEY)):
+        error = shop.run("fail", {"shown": shown}).error
+        assert error is not None
+        assert set(error["message"]) <= {".", "*"}
+
+
+@pytest.mark.parametrize("runner", ["python", "shell"])
+def test_a_secret_written_byte_by_byte_with_pauses_is_not_shown_live_nor_kept(shop: Project, runner: str) -> None:
+    scripts = {
+        "python": "import os, time\nfor byte in b'<' + get_secret('key').encode() + b'>':\n"
+        "    os.write(1, bytes([byte]))\n    time.sleep(0.004)\n",
+        "shell": 'get_secret -v key key\nkey="<$key>"\n'
+        'for ((at = 0; at < ${#key}; at++)); do printf %s "${key:at:1}"; sleep 0.004; done\n',
+    }
+    shop.action("drip", scripts[runner], DECLARED, runner)
+    sink = Sink(interval=0.001)
+    result = shop.executor().execute(ExecutionRequest(7, "shop.drip"), live=sink)
+    assert result.stdout == sink.text() == "<***>"
+    assert len(sink.batches) >= 1
+    # The same look sees it where nothing is masked, and in more than one batch.
+    shop.action(
+        "drip",
+        scripts[runner].replace("get_secret('key')", f"'{KEY}'").replace("get_secret -v key key", f"key={KEY}"),
+        "",
+        runner,
+    )
+    sink = Sink(interval=0.001)
+    shop.executor().execute(ExecutionRequest(8, "shop.drip"), live=sink)
+    assert sink.text() == f"<{KEY}>"
+    assert len(sink.batches) > 1
 
 
 def test_a_secret_across_the_edge_of_what_is_kept_does_not_show_its_half(shop: Project) -> None:

@@ -56,7 +56,7 @@ def test_no_more_is_held_back_than_may_become_something_masked(
     stream = masker.stream()
     data = mixed(secrets, pieces).encode()[:cut]
     stream.feed(data)
-    patterns = masker._search.patterns
+    patterns = masker.search.patterns
     assert stream.held_bytes < max(1, masker.margin)
     held = data[len(data) - stream.held_bytes :]
     assert not held or any(pattern.startswith(held) and pattern != held for pattern in patterns)

@@ -75,6 +75,21 @@ def test_a_literal_for_a_secret_parameter_is_refused_and_not_quoted() -> None:
         ]
 
 
+def test_a_literal_is_refused_with_the_way_to_store_it_which_never_gets_the_literal() -> None:
+    asked: list[str] = []
+
+    def how(reference: str) -> str:
+        asked.append(reference)
+        return "type this"
+
+    with pytest.raises(InvalidParametersError) as caught:
+        compiled(FLAT).validate({"url": "x", "key": CANARY}, how)
+    assert caught.value.problems == (
+        "key: is secret and takes a reference, never a value: one of a#x, b#y; a value is stored first: type this",
+    )
+    assert asked == ["a#x"]
+
+
 def test_a_secret_parameter_may_be_optional_or_have_a_default() -> None:
     schema = compiled(
         {"a": {"secret": True, "allow": ["r#f"]}, "b": {"secret": True, "allow": ["s#f"], "default": "s#f"}}

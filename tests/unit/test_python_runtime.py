@@ -127,7 +127,7 @@ def test_plain_code_runs_as_main(tmp_path: Path) -> None:
         import sys
         if __name__ == "__main__":
             print(__name__, __file__, sys.argv, sys.modules["__main__"].__dict__ is globals())
-            names = ["_attune_secrets", "get_secret", "set_progress", "sys"]
+            names = ["_attune_secrets", "get_secret", "mask", "set_progress", "sys"]
             assert [name for name in globals() if not name.startswith("__") and name != "names"] == names
         """,
     )

@@ -135,7 +135,7 @@ def test_a_failing_command_ends_the_action_as_the_seed_has_it(tmp_path: Path) ->
 def test_the_scripts_own_name_arguments_and_stdin(tmp_path: Path) -> None:
     result = run(tmp_path, 'echo "$0|$#|${BASH_SOURCE[0]}"; cat; echo "[$(declare -F)]"')
     path = f"{tmp_path}/action.sh"
-    functions = "\n".join(f"declare -f {name}" for name in ("get_secret", "set_progress", "set_result"))
+    functions = "\n".join(f"declare -f {name}" for name in ("get_secret", "mask", "set_progress", "set_result"))
     assert result.stdout == f"{path}|0|{path}\n[{functions}]\n"
 
 

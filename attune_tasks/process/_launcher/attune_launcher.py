@@ -36,8 +36,9 @@ _CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 class Launcher(attune_children.Children):
     """One launcher's state."""
 
-    def __init__(self, descriptor):
+    def __init__(self, descriptor, undumpable):
         super().__init__()
+        self.undumpable = undumpable
         self.socket = _socket.socket(fileno=descriptor)
         self.buffer = b""
         self.received = []
@@ -68,7 +69,9 @@ class Launcher(attune_children.Children):
         trouble = attune_setup.preload(hello["entry"], hello["preload"], hello["library"])
         if hello["entry"]:
             sys.modules[hello["module"]].prepare(hello["locale"])
-        # After the preload, which may have set its own.
+        # After the preload, which may have set its own. Only then is `ready` said, and is a child given anything.
+        if self.undumpable:
+            attune_setup.close_to_others()
         os.umask(0o077)
         attune_setup.reset_signals()
         _signal.set_wakeup_fd(self.wake_writer, warn_on_full_buffer=False)
@@ -346,7 +349,8 @@ def _drain(end):
 def _main():
     """Run the launcher; in a forked child give the message which it is to act upon."""
     descriptor = int(sys.argv[1])
-    attune_setup.confine("undumpable" in sys.argv[3:])
+    undumpable = "undumpable" in sys.argv[3:] and sys.platform == "linux"
+    attune_setup.confine(undumpable)
     high = 16  # 0 to 3 stay taken, so that what is received never stands where a child wants its own
     if descriptor != high:
         os.dup2(descriptor, high)
@@ -355,7 +359,7 @@ def _main():
     os.closerange(3, high)
     os.open(os.devnull, os.O_RDWR)
     os.chdir("/")
-    launcher = Launcher(high)
+    launcher = Launcher(high, undumpable)
     launcher.prepare(launcher.next_message())
     return launcher.serve()
 

@@ -78,4 +78,11 @@ def confine(undumpable):
     prctl(15, b"attune-launcher", 0, 0, 0)  # PR_SET_NAME; the numbers are in linux/prctl.h
     prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     if undumpable:
-        prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+        close_to_others()
+
+
+def close_to_others():
+    """Show nothing to other processes of the same user, nor to those that are forked from now on."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE

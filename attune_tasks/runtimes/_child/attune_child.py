@@ -15,6 +15,7 @@ import sys
 
 _MAX_RESULT = 1 << 20
 _MAX_ERROR = 1 << 16  # characters; process/control.py has the same figure
+_MAX_MASK = 1 << 16  # characters; the same
 _MAX_PROGRESS = 512  # characters; the same. No line of it is longer than a pipe takes in one piece
 _CO_NEWLOCALS = 0x2  # set for functions, not for classes and modules (inspect.CO_NEWLOCALS)
 _FLUSH_FAILED = 120  # what an interpreter ends with that could not write its output
@@ -110,8 +111,7 @@ def _outcome():
     control = _kept(int(os.environ.pop("ATTUNE_CONTROL_FD")))
     told = _read_json(_read_all(int(os.environ.pop("ATTUNE_PARAMS_FD"))).decode("utf-8", "surrogatepass"))
     secrets = _read_json(_read_line(told["secrets_bytes"]).decode("utf-8", "surrogatepass"))
-    _install_get_secret(secrets)
-    _install_set_progress(control)
+    _install(secrets, control)
     path, code, parameters = told["path"], told["code"], told["parameters"]
     sys.path[:0] = [folder for folder in (path and os.path.dirname(path), told["lib"]) if folder]
     sys.argv = [path or "-c"]
@@ -213,8 +213,8 @@ def _run(path, code, parameters, secrets):
     if path:
         space["__file__"] = path
     space["_attune_secrets"] = secrets
-    space["get_secret"] = builtins.get_secret
-    space["set_progress"] = builtins.set_progress
+    for name in ("get_secret", "mask", "set_progress"):
+        space[name] = getattr(builtins, name)
     exec(compiled, space)
     if not has_run or "run" not in space:
         return None
@@ -222,12 +222,11 @@ def _run(path, code, parameters, secrets):
     if hasattr(result, "__await__"):
         import asyncio
 
-        result = asyncio.run(_awaited(result))
+        async def awaited(awaitable):
+            return await awaitable
+
+        result = asyncio.run(awaited(result))
     return result
-
-
-async def _awaited(awaitable):
-    return await awaitable
 
 
 def _action_module(path):
@@ -247,28 +246,36 @@ def _action_module(path):
     return module
 
 
-def _install_get_secret(secrets):
+def _install(secrets, control):
+    """Make the names that an action finds."""
+
     def get_secret(name, default=None):
         """Give the value of a secret that the action declares; `default` where there is none of this name."""
         return secrets.get(name, default)
 
-    builtins.get_secret = get_secret
-
-
-def _install_set_progress(control):
     def set_progress(percent, message=""):
         """Say how far the action is, 0 to 100, and what it does; whoever follows it sees that."""
         percent = float(percent)
         if percent != percent:  # noqa: PLR0124 - NaN alone is not itself; math is not loaded here
             text = "set_progress: the percent is not a number"
             raise ValueError(text)
-        text = _quoted(str(message)[:_MAX_PROGRESS])
-        percent = f"{min(100.0, max(0.0, percent)):.1f}"
-        line = f'{{"type":"progress","percent":{percent},"message":{text}}}\n'
+        percent, text = f"{min(100.0, max(0.0, percent)):.1f}", _quoted(str(message)[:_MAX_PROGRESS])
         with _writing:
-            _write(control, line.encode("utf-8", "replace"))
+            _write(control, f'{{"type":"progress","percent":{percent},"message":{text}}}\n'.encode("utf-8", "replace"))
 
-    builtins.set_progress = set_progress
+    def mask(value):
+        """Have `value`, text or bytes, masked wherever it is said from now on."""
+        text = value.decode("utf-8", "surrogateescape") if isinstance(value, (bytes, bytearray)) else value
+        if not isinstance(text, str) or len(text) > _MAX_MASK:
+            problem = f"mask: expected text or bytes, at most {_MAX_MASK} characters"
+            raise ValueError(problem)
+        with _writing:
+            written = _write(control, f'{{"type":"mask","value":{_quoted(text)}}}\n'.encode("utf-8", "surrogateescape"))
+        if not written:
+            problem = "mask: the action has closed the descriptor by which it says what to mask"
+            raise RuntimeError(problem)
+
+    builtins.get_secret, builtins.mask, builtins.set_progress = get_secret, mask, set_progress
 
 
 def _kept(descriptor):
@@ -360,8 +367,8 @@ def _say_result(control, value):
 
 
 def _say_error(control, kind, message):
-    said = {"type": "error", "error_type": kind[:_MAX_ERROR], "message": message[:_MAX_ERROR]}
     with _writing:
+        said = {"type": "error", "error_type": kind[:_MAX_ERROR], "message": message[:_MAX_ERROR]}
         _write(control, _dumps(said).encode() + b"\n")
 
 
