@@ -7,9 +7,10 @@ from attune_tasks.process.launcher import Launcher
 from attune_tasks.process.launcher_start import LauncherSpec, user_entry
 from attune_tasks.process.launchers import Launchers, LaunchersPolicy
 from attune_tasks.process.live import Batch, LiveSink, Piece
+from attune_tasks.process.outcome import Outcome, Supervision
 from attune_tasks.process.output import Filtered, OutputFilter
 from attune_tasks.process.program import CONTROL_NUMBER, Ahead, Program
-from attune_tasks.process.supervisor import Outcome, Supervision, run_program
+from attune_tasks.process.supervisor import run_program
 
 __all__ = [
     "CONTROL_NUMBER",
