@@ -131,12 +131,15 @@ class TailBuffer:
         if dropped:  # fewer than these are there where the margin has grown meanwhile
             data = data[-(self._cap + margin) :]
         masked = self._filter.mask_bytes(data, margin if dropped else 0, self._surface)
+        del data  # each of these is as large as what is kept
         truncated = dropped or len(masked) > self._cap
         if len(masked) > self._cap:
             masked = masked[-self._cap :] if self._cap else b""
         if truncated:
             masked = without_broken_start(masked)
-        return Filtered(masked.decode(errors="replace")), truncated
+        text = masked.decode(errors="replace")
+        del masked
+        return Filtered(text), truncated
 
     def _gathered(self) -> bytes:
         gathered = bytes(self._small)

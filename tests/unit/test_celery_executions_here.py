@@ -130,7 +130,7 @@ never = threading.Event()
 
 def close():
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    print("closes", signal.SIGTERM in signals, flush=True)
+    print(f"closes {signal.SIGTERM in signals}\n", end="", flush=True)  # in one write, also where it is unbuffered
     never.wait()  # as for a launcher that does not end at once
 
 if not os.fork():
