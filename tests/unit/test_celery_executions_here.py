@@ -119,7 +119,7 @@ def test_each_pool_process_is_told_and_acts_upon_its_own_execution_alone() -> No
 
 
 _CLOSE = """
-import os, signal, threading
+import os, signal, sys, threading
 from attune_tasks._celery.executions_here import ExecutionsHere
 from attune_tasks._celery.pool_channels import PoolChannels
 
@@ -130,7 +130,8 @@ never = threading.Event()
 
 def close():
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    print(f"closes {signal.SIGTERM in signals}\n", end="", flush=True)  # in one write, also where it is unbuffered
+    sys.stdout.write(f"closes {signal.SIGTERM in signals}" + chr(10))  # in one write, also where it is unbuffered
+    sys.stdout.flush()
     never.wait()  # as for a launcher that does not end at once
 
 if not os.fork():
