@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from attune_tasks.audit import write_audit
@@ -34,7 +33,7 @@ from attune_tasks.process import (
     LiveSink,
     Supervision,
 )
-from attune_tasks.result import ExecutionResult, Receipt
+from attune_tasks.result import NOT_STARTED, ExecutionResult, Receipt, Status
 from attune_tasks.runtimes import Runtime, get_runtime
 from attune_tasks.secrets import SecretManager, create_provider, how_to_store
 from attune_tasks.settings import LoadedSettings, Settings
@@ -142,7 +141,7 @@ class ActionExecutor:
             return _masked(self._runtime(context.runtime_name or "").execute(context, supervision), given)
         except self._time_limits as error:
             said = f"ended by a time limit of its caller ({type(error).__name__}); what it had printed is lost"
-            result = replace(_error(request, "timed_out", said), status="timed_out")
+            result = _error(request, "timed_out", said, "timed_out")
         except AttuneTasksError as error:
             result = _error(request, error.code, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote a secret
@@ -288,14 +287,8 @@ def _allowed_env(action: Action, env: Mapping[str, str]) -> Mapping[str, str]:
     return env
 
 
-def _error(request: ExecutionRequest, kind: str, message: str) -> ExecutionResult:
-    return ExecutionResult(
-        execution_id=request.execution_id,
-        action_ref=request.action_ref,
-        status="error",
-        error={"type": kind, "message": message},
-        finished_at=datetime.now(UTC),
-    )
+def _error(request: ExecutionRequest, kind: str, message: str, status: Status = "error") -> ExecutionResult:
+    return ExecutionResult.without_child(request.execution_id, request.action_ref, kind, message, status)
 
 
 def _unexpected(request: ExecutionRequest, error: Exception) -> ExecutionResult:
@@ -306,14 +299,13 @@ def _unexpected(request: ExecutionRequest, error: Exception) -> ExecutionResult:
 
 
 def _cancelled(request: ExecutionRequest) -> ExecutionResult:
-    said = "the execution was cancelled before its action was started"
-    return replace(_error(request, "cancelled", said), status="cancelled")
+    return _error(request, "cancelled", NOT_STARTED, "cancelled")
 
 
 def _masked(result: ExecutionResult, given: _Given) -> ExecutionResult:
     """Mask all that a child or a runtime said, but for output that has been masked at the pipe."""
     masker = given.masker
-    masked = replace(
+    return replace(
         result,
         secrets_missing=given.missing,
         receipts=given.receipts,
@@ -321,8 +313,9 @@ def _masked(result: ExecutionResult, given: _Given) -> ExecutionResult:
         stderr=_masked_output(result.stderr, masker, "stderr"),
         result=masker.mask_json(result.result, "result"),
         error={key: _masked_error(text, masker) for key, text in result.error.items()} if result.error else None,
+        masked=masker.counts,  # by now
+        not_masked=masker.not_masked,
     )
-    return replace(masked, masked=masker.counts, not_masked=masker.not_masked)
 
 
 def _masked_output(text: str, masker: Masker, name: str) -> str:

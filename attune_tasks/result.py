@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-__all__ = ["ExecutionResult", "Receipt", "Status"]
+__all__ = ["NOT_STARTED", "ExecutionResult", "Receipt", "Status"]
 
 Status = Literal["succeeded", "failed", "timed_out", "cancelled", "error"]
 
+NOT_STARTED: Final = "the execution was cancelled before its action was started"
 _STATUSES: Final = frozenset(get_args(Status))
 _TIMES: Final = ("started_at", "finished_at")
 
@@ -65,6 +66,26 @@ class ExecutionResult:
     """What `run` returned, or the action set: any JSON value."""
     stdout: str = ""
     stderr: str = ""
+
+    @classmethod
+    def without_child(  # noqa: PLR0913, PLR0917 - what such a result has
+        cls,
+        execution_id: int,
+        action_ref: str,
+        kind: str,
+        message: str,
+        status: Status = "error",
+        attempt: int = 1,
+    ) -> ExecutionResult:
+        """Make the result of an execution that no child of it tells: it was refused, cancelled before, or lost."""
+        return cls(
+            execution_id=execution_id,
+            action_ref=action_ref,
+            status=status,
+            error={"type": kind, "message": message},
+            attempt=attempt,
+            finished_at=datetime.now(UTC),
+        )
 
     @property
     def succeeded(self) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -29,13 +28,12 @@ from attune_tasks.attempts import attempt_after
 from attune_tasks.errors import ActionFailed
 from attune_tasks.ids import execution_id_of
 from attune_tasks.process import end_abandoned
-from attune_tasks.result import ExecutionResult, Status
+from attune_tasks.result import NOT_STARTED, ExecutionResult, Status
 
 __all__ = ["EndingRequest", "end_what_is_left"]
 
 logger: Final = logging.getLogger("attune_tasks.worker")
 
-_NOT_STARTED: Final = "the execution was cancelled before its action was started"
 _LOST: Final = (
     "the worker's process that ran the action was lost (killed, or out of memory); all of the action was ended"
 )
@@ -89,13 +87,13 @@ class EndingRequest(Request):
             worker_state.task_ready(self)  # which is reserved again when its ETA has come
             return True
         if self._cancelled_on_arrival or (self.id not in worker_state.revoked and is_noted(self.execution_id)):
-            self.end("cancelled", "cancelled", _NOT_STARTED)
+            self.end("cancelled", "cancelled", NOT_STARTED)
             return True
         return bool(super().revoked())
 
     def end_before_start(self) -> None:
         """End it as cancelled, in the queue."""
-        self.end("cancelled", "cancelled", _NOT_STARTED)
+        self.end("cancelled", "cancelled", NOT_STARTED)
 
     def end(self, status: Status, kind: str, message: str) -> None:
         """Store a final FAILURE with ActionFailed, once; acknowledge the message, and tell who listens."""
@@ -132,14 +130,8 @@ class EndingRequest(Request):
 
     def result_of(self, status: Status, kind: str, message: str) -> ExecutionResult:
         """Make the result of an execution whose end only this process saw."""
-        return ExecutionResult(
-            execution_id=self.execution_id,
-            action_ref=self._ref(),
-            status=status,
-            error={"type": kind, "message": message},
-            attempt=attempt_after(self.request_dict.get("retries")),
-            finished_at=datetime.now(UTC),
-        )
+        attempt = attempt_after(self.request_dict.get("retries"))
+        return ExecutionResult.without_child(self.execution_id, self._ref(), kind, message, status, attempt)
 
     def told(self) -> dict[str, Any]:
         """Tell who asks what it is, and how it stands."""

@@ -6,7 +6,6 @@ import logging
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery import Task, states
@@ -52,7 +51,7 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     level, what = (logging.INFO, "starts") if refusal is None else (logging.WARNING, "is refused")
     named = (caller.label, _line(caller.name))
     logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
-    with _kept(claim, call.ref):
+    with _kept(claim):
         result = _execute(task, call, execution_id, caller, refusal)
         result = replace(result, attempt=attempt_after(task.request.retries))
         _go_on_with_another(task, state, claim, result)
@@ -75,13 +74,13 @@ def _begin(task: Task[Any, Any], claim: Claim | None) -> bool:
     return True
 
 
-def _kept(claim: Claim | None, ref: str) -> AbstractContextManager[None]:
+def _kept(claim: Claim | None) -> AbstractContextManager[None]:
     """Keep the claim until the end is written: while the server can't be reached that may take its time."""
     if claim is None:
         return nullcontext()
     from attune_tasks._celery.claims.keeping import keeping  # a worker's: clients load this module, too
 
-    return keeping(claim, ref)
+    return keeping(claim)
 
 
 def _execute(
@@ -93,13 +92,7 @@ def _execute(
         call.check()
         executor = state_of(task.app).executor
     except AttuneTasksError as error:
-        return ExecutionResult(
-            execution_id=execution_id,
-            action_ref=_line(call.ref),
-            status="error",
-            error={"type": error.code, "message": str(error)},
-            finished_at=datetime.now(UTC),
-        )
+        return ExecutionResult.without_child(execution_id, _line(call.ref), error.code, str(error))
     from attune_tasks._celery.live_output import execute_live  # a worker's, too
 
     request = ExecutionRequest(

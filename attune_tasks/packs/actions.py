@@ -77,8 +77,6 @@ class Action:
     limits: Limits
     run_as: str | None
     dumpable: bool
-    idempotent: bool
-    """Whether it may run again where its worker was lost."""
     retry: RetryPolicy
     concurrency: Concurrency | None
     source: Path

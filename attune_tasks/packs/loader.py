@@ -116,7 +116,6 @@ def _action(pack: Pack, document: YamlDocument, runtimes: Collection[str]) -> Ac
         limits=Limits(**shape.limits.model_dump()),
         run_as=shape.run_as,
         dumpable=shape.dumpable,
-        idempotent=shape.idempotent,
         retry=retry_policy(shape.retry, document, idempotent=shape.idempotent),
         concurrency=concurrency(shape.concurrency, schema, document),
         source=document.path,

@@ -33,6 +33,8 @@ class Claim:
     task_id: str
     token: str
     attempt: int
+    attempts: int
+    """How many there are where workers are lost."""
 
     @classmethod
     def of(cls, task: Task[Any, Any]) -> Self | None:
@@ -43,12 +45,22 @@ class Claim:
             headers.pop(CLAIM_HEADER, None)  # or a retry's message would have it
         if task.request.is_eager or not isinstance(told, Mapping):
             return None
-        return cls(task.app, str(told["task_id"]), str(told["token"]), int(told["attempt"]))
+        return cls(task.app, str(told["task_id"]), str(told["token"]), int(told["attempt"]), int(told["attempts"]))
 
     @property
     def execution_id(self) -> int:
         """The execution."""
         return execution_id_of(self.task_id)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no attempt follows this one where its worker is lost: then nobody else begins the action."""
+        return self.attempt >= self.attempts
+
+    @property
+    def told(self) -> dict[str, str | int]:
+        """Give what :meth:`of` reads in the process that runs the action."""
+        return {"task_id": self.task_id, "token": self.token, "attempt": self.attempt, "attempts": self.attempts}
 
     def begin(self, request: Any) -> bool:
         """Say that the action is about to run, in Celery's STARTED, too; give whether it may."""

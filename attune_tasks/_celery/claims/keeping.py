@@ -14,7 +14,6 @@ from typing import Final
 from celery import Celery
 
 from attune_tasks._celery.claims.claim import Claim
-from attune_tasks._celery.claims.policy import attempts_if_lost, is_idempotent
 from attune_tasks._celery.claims.store import ClaimStore, claim_store
 from attune_tasks._celery.executions_here import EXECUTIONS
 from attune_tasks._celery.live_writer import live_writer
@@ -89,13 +88,6 @@ class Keeper:
         """Renew a claim no more."""
         with self._wake:
             self._kept.pop(token, None)
-
-    def withdraw_all(self) -> None:
-        """Give up all claims that were not begun: the worker ends. Raises what the client raises."""
-        with self._wake:
-            kept, self._kept = list(self._kept.values()), {}
-        for each in kept:
-            each.claim.withdraw(publish=False)
 
     def deliver(self, app: Celery, execution_id: int) -> None:
         """Note that an execution's result is stored and what follows is sent; Redis is told within a second."""
@@ -185,15 +177,13 @@ class Keeper:
 
 
 @contextmanager
-def keeping(claim: Claim, ref: str) -> Iterator[None]:
+def keeping(claim: Claim) -> Iterator[None]:
     """Keep the claim on an execution that runs here. An idempotent action is ended before another worker begins it."""
 
     def lose() -> None:
         EXECUTIONS.cancel(claim.execution_id, "claim_lost")
 
-    # Where no attempt follows a lost worker, nobody else begins it.
-    is_given_up = is_idempotent(state_of(claim.app), ref) and claim.attempt < attempts_if_lost(state_of(claim.app), ref)
-    KEEPER.keep(claim, lose if is_given_up else None)
+    KEEPER.keep(claim, None if claim.is_last else lose)
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from attune_tasks.attempts import RetryPolicy, reason_of
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.result import ExecutionResult
 
-__all__ = ["ClaimPolicy", "attempts_if_lost", "delay_before_next", "is_idempotent", "policy_of"]
+__all__ = ["ClaimPolicy", "delay_before_next", "policy_of"]
 
 _OUTAGE: Final = RetryPolicy(max_attempts=10, backoff=2.0, on=frozenset({"secrets"}))
 """For ``secrets.on_outage = retry``: about a quarter of an hour in all."""
@@ -46,19 +46,6 @@ def policy_of(app: Celery, args: Any, kwargs: Any) -> ClaimPolicy:
     # A digest, for a parameter may be long, or nothing that should stand in a key.
     name = f"{action.ref}:{hashlib.sha256(text.encode()).hexdigest()[:16]}" if wanted.by else action.ref
     return ClaimPolicy(action.retry.attempts_if_lost, Ticket(name, wanted.limit, wanted.on_conflict))
-
-
-def is_idempotent(state: AppState, ref: str) -> bool:
-    """Say whether an action may run again while it may still run elsewhere."""
-    try:
-        return isinstance(ref, str) and ref in state.registry and state.registry.get(ref).idempotent
-    except AttuneTasksError:  # packs that can't be read: it is refused
-        return False
-
-
-def attempts_if_lost(state: AppState, ref: str) -> int:
-    """Give how many attempts an action that is known has where workers are lost."""
-    return state.registry.get(ref).retry.attempts_if_lost
 
 
 def delay_before_next(state: AppState, result: ExecutionResult) -> float | None:

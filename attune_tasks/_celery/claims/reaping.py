@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery import Celery, group, states
@@ -18,7 +17,7 @@ from attune_tasks._celery.claims.outage import is_outage
 from attune_tasks._celery.claims.store import ClaimStore, Due, End, claim_store
 from attune_tasks._celery.publishing import on_behalf_of
 from attune_tasks.errors import ActionFailed
-from attune_tasks.result import ExecutionResult
+from attune_tasks.result import NOT_STARTED, ExecutionResult
 
 __all__ = ["LOST", "cancel_waiting", "publish_again", "reap"]
 
@@ -55,15 +54,7 @@ def cancel_waiting(app: Celery, execution_id: int) -> bool:
     attempt, message, task_id, ref = store.read(execution_id, "attempt", "message", "task_id", "ref")
     if not task_id:
         return False
-    error = {"type": "cancelled", "message": "the execution was cancelled before its action was started"}
-    result = ExecutionResult(
-        execution_id=execution_id,
-        action_ref=ref,
-        status="cancelled",
-        attempt=int(attempt),
-        error=error,
-        finished_at=datetime.now(UTC),
-    )
+    result = ExecutionResult.without_child(execution_id, ref, "cancelled", NOT_STARTED, "cancelled", int(attempt))
     end = End.of(task_id, states.FAILURE, result.to_dict())
     verdict, _ = store.finish(end, "", only_waiting=True)
     if verdict != "first":
@@ -125,14 +116,7 @@ def _outcome(due: Due) -> tuple[str, Any]:
     if due.outcome:
         outcome = json.loads(due.outcome)
         return outcome["state"], outcome["result"]
-    lost = ExecutionResult(
-        execution_id=due.execution_id,
-        action_ref=due.ref,
-        status="error",
-        attempt=due.attempt,
-        error={"type": "worker_lost", "message": LOST},
-        finished_at=datetime.now(UTC),
-    )
+    lost = ExecutionResult.without_child(due.execution_id, due.ref, "worker_lost", LOST, attempt=due.attempt)
     return states.FAILURE, lost.to_dict()
 
 

@@ -99,8 +99,7 @@ class ClaimedRequest(EndingRequest):
 
     def _is_claimed(self) -> bool:
         """Claim it, if it is not claimed yet; give whether that is so."""
-        store = claim_store(self.task.app)
-        if store is None or self._claim is not None:
+        if self._claim is not None or (store := claim_store(self.task.app)) is None:
             return True
         attempt = attempt_after(self.request_dict.get("retries"))
         token = secrets.token_hex(16)
@@ -127,16 +126,16 @@ class ClaimedRequest(EndingRequest):
         if answer != "claimed":
             self._drop(f"its claim is {answer}")
             return False
-        self._claim = Claim(self.task.app, self.id, token, attempt)
-        self.request_dict[CLAIM_HEADER] = {"task_id": self.id, "token": token, "attempt": attempt}
+        self._claim = Claim(self.task.app, self.id, token, attempt, self._policy.attempts_if_lost)
+        self.request_dict[CLAIM_HEADER] = self._claim.told
         KEEPER.keep(self._claim)
         WAITING.add(token, self)
         return True
 
     def _has_ticket(self) -> bool:
         """Take the ticket that its action needs; give whether it has one, or needs none."""
-        claim, ticket, store = self._claim, self._policy.ticket, claim_store(self.task.app)
-        if ticket is None or claim is None or store is None:
+        claim, ticket = self._claim, self._policy.ticket
+        if ticket is None or claim is None or (store := claim_store(self.task.app)) is None:
             return True
         try:
             taken = store.take_ticket(claim.execution_id, claim.token, ticket)
@@ -216,7 +215,7 @@ class ClaimedRequest(EndingRequest):
             super()._end_lost()
 
     def _has_another(self, claim: Claim) -> bool:
-        if claim.attempt >= self._policy.attempts_if_lost:
+        if claim.is_last:
             return False
         try:
             if not claim.again_at_once():

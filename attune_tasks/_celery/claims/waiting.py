@@ -46,14 +46,14 @@ class Waiting:
         with self._lock:
             self._requests.pop(token, None)
 
-    def give_back(self, *, publish: bool) -> int:
-        """Give up the claims: of all, or, where they are not to be published, of those which the pool does not have.
+    def give_back(self, *, publish: bool, from_pool: bool) -> int:
+        """Give up the claims; with `from_pool`, of what the pool has, too; with `publish`, send the messages again.
 
         Gives how many that were. One that can't be given up for now expires.
         """
         with self._lock:
             given = {
-                token: request for token, request in self._requests.items() if publish or not request.is_handed_over
+                token: request for token, request in self._requests.items() if from_pool or not request.is_handed_over
             }
             for token in given:
                 del self._requests[token]
@@ -72,12 +72,12 @@ class GiveBack(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         """Publish anew what was claimed by the connection before this one."""
-        if parent.restart_count > 0 and (count := WAITING.give_back(publish=True)):
+        if parent.restart_count > 0 and (count := WAITING.give_back(publish=True, from_pool=True)):
             logger.warning("%s messages whose connection was lost were sent again", count)
 
     def close(self, parent: Any) -> None:  # noqa: ARG002 - Celery's own
         """Give up what the worker will not run any more: who gets its message next may claim it."""
-        WAITING.give_back(publish=False)
+        WAITING.give_back(publish=False, from_pool=False)
 
 
 WAITING: Final = Waiting()

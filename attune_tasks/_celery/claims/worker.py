@@ -14,9 +14,10 @@ from attune_tasks._celery.claims.keeping import KEEPER
 from attune_tasks._celery.claims.reaping import reap
 from attune_tasks._celery.claims.request import ClaimedRequest
 from attune_tasks._celery.claims.store import REAPED_AT_ONCE
-from attune_tasks._celery.claims.waiting import GiveBack
+from attune_tasks._celery.claims.waiting import WAITING, GiveBack
 from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.shared_state import shared_state
+from attune_tasks.ids import execution_id_of
 from attune_tasks.quiet_threads import start_quiet_thread
 
 __all__ = ["Reaper", "ready"]
@@ -81,8 +82,6 @@ def remember_consumer(sender: Any, request: Any, **_: Any) -> None:
 def note_delivered(task: Any, state: Any, **_: Any) -> None:
     """Note that Celery has stored the result and sent what follows; not where it failed to."""
     if getattr(task.request, CLAIM_HEADER, None) and state in states.READY_STATES and sys.exc_info()[0] is None:
-        from attune_tasks.ids import execution_id_of
-
         KEEPER.deliver(task.app, execution_id_of(task.request.id))
 
 
@@ -98,8 +97,5 @@ def flush(**_: Any) -> None:
 @signals.worker_shutdown.connect
 def give_up(**_: Any) -> None:
     """Give up what was claimed and not begun: the broker gets the messages back."""
-    try:
-        KEEPER.withdraw_all()
-    except Exception as error:  # noqa: BLE001 - their claims expire
-        logger.debug("claims can't be given up: %s", type(error).__name__)
+    WAITING.give_back(publish=False, from_pool=True)  # the pool is gone
     flush()
