@@ -43,7 +43,7 @@ class Launchers:
     def __init__(self, policy: LaunchersPolicy | None = None) -> None:
         """Start none yet."""
         self._policy = policy or LaunchersPolicy()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # re-entrant: a signal handler may close them
         self._process = os.getpid()
         self._idle: list[Launcher] = []
         """The least recently used first."""

@@ -29,7 +29,7 @@ class Orphanage:
 
     def __init__(self) -> None:
         """Begin with none running."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # re-entrant: see OwnLaunchers
         self._running = 0
 
     def __enter__(self) -> None:
@@ -52,7 +52,9 @@ class OwnLaunchers:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._lock = threading.Lock()
+        # Re-entrant: while a thread starts a launcher, the garbage collector may have it end forgotten ones,
+        # and so may the handler of a signal.
+        self._lock = threading.RLock()
         self._pids: set[int] = set()
 
     @contextmanager

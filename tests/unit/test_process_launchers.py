@@ -19,6 +19,7 @@ from attune_tasks.confinement import Confinement
 from attune_tasks.context import ExecutionRequest
 from attune_tasks.errors import StartError
 from attune_tasks.process import Launcher, Launchers, LauncherSpec, LaunchersPolicy, Program, Supervision, run_program
+from attune_tasks.process.orphans import LAUNCHERS, ORPHANAGE
 from tests.processes import alive, children, folders_of, mentions, status_of
 from tests.runs import RUNTIMES, run_script
 from tests.unit.test_executor import KEY, Project
@@ -65,6 +66,20 @@ def test_one_is_made_when_it_is_needed_and_kept_for_the_next(launchers: Launcher
     before = launchers_of_this_process()
     assert use(launchers) == use(launchers)
     assert len(launchers_of_this_process()) == len(before) + 1
+
+
+def test_forgotten_ones_may_be_ended_by_the_thread_that_starts_another(launchers: Launchers) -> None:
+    """As the garbage collector does it, in the midst of anything."""
+    use(launchers)
+    done = threading.Event()
+
+    def start() -> None:
+        with ORPHANAGE, LAUNCHERS.starting():
+            launchers.close()
+        done.set()
+
+    threading.Thread(target=start, daemon=True).start()
+    assert done.wait(20), "the thread waits for itself"
 
 
 @pytest.mark.parametrize(
