@@ -14,7 +14,8 @@ from attune_tasks import tasks
 from attune_tasks._celery import capturing
 from attune_tasks._celery.callers import CALLER_HEADER
 from attune_tasks._celery.handle import Handle
-from attune_tasks._celery.known_ids import first_of_key, note_id
+from attune_tasks._celery.known_ids import first_of_key, refuse_ended
+from attune_tasks._celery.noting import must_be_new
 from attune_tasks.ids import new_execution_id, task_id_of
 
 __all__ = ["app_or_default", "enqueue"]
@@ -62,7 +63,9 @@ def enqueue(  # noqa: PLR0913 - the options that a task message has
     with _first(app, ref, idempotency_key, task_id, idempotency_seconds) as first:
         if first is not None:
             return Handle(app.AsyncResult(first), ref)
-        with note_id(app, task_id, ref, given=execution_id is not None, delay=_delay(countdown, eta)):
+        if execution_id is not None and not capturing.catches(ref):
+            refuse_ended(app, task_id)
+        with must_be_new(task_id):
             arguments = (ref, _plain(parameters) if parameters is not None else {})
             sent = task.apply_async(arguments, keywords, task_id, **given)
     return Handle(sent, ref)
@@ -88,13 +91,6 @@ def _first(app: Celery, ref: str, key: str | None, task_id: str, seconds: float)
         msg = "an idempotency_key is text that is not empty, and holds for a number of seconds above 0"
         raise ValueError(msg)
     return first_of_key(app, ref, key, task_id, seconds)
-
-
-def _delay(countdown: float | None, eta: datetime | None) -> float:
-    """Give the seconds until it may start."""
-    if eta is None:
-        return countdown or 0.0
-    return (eta - datetime.now(eta.tzinfo)).total_seconds()
 
 
 def _plain(values: Mapping[str, Any]) -> Any:

@@ -126,7 +126,7 @@ def _go_on_with_another(task: Task[Any, Any], state: AppState, claim: Claim | No
         except Reject:  # it could not be sent: a reaper does that
             logger.warning("execution %s: its next attempt is to be sent later", result.execution_id)
         else:
-            claim.published()
+            claim.published(delay)
     raise Ignore
 
 

@@ -12,6 +12,7 @@ from celery.utils.functional import maybe_list
 from attune_tasks._celery import capturing
 from attune_tasks._celery.callers import CALLER_HEADER, default_caller
 from attune_tasks._celery.calls import Call, read_call
+from attune_tasks._celery.noting import NotingProducer
 from attune_tasks._celery.per_app import AppState, state_of
 from attune_tasks._celery.publishing import sending_by, signature_for
 from attune_tasks._celery.signing import SIGNATURE_HEADER
@@ -59,7 +60,11 @@ class ActionTask(Task[Any, Any]):
         options |= call.shown()
         shadow = shadow or call.ref
         with sending_by(self.app):
-            return super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
+            if self.app.conf.task_always_eager:
+                return super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
+            with self.app.producer_or_acquire(producer) as acquired:
+                noting: Any = NotingProducer(acquired, self.app, task_id, call.ref)
+                return super().apply_async(args, kwargs, task_id, noting, link, link_error, shadow, **options)
 
     def apply(  # noqa: PLR0913, PLR0917 - Celery's own
         self,

@@ -84,8 +84,8 @@ class LiveView:
             return
         percent, message = self._progress
         line = f"{_bar(percent)} {percent:3.0f}%  {message}"[: shutil.get_terminal_size().columns - 1]
+        self._bar_stands = True  # before it does: who is interrupted between the two clears it
         click.echo(click.style(line, fg="cyan") if self._colours else line, nl=False, err=True, color=self._colours)
-        self._bar_stands = True
 
 
 def _bar(percent: float) -> str:

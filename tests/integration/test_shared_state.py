@@ -73,10 +73,9 @@ def test_two_apps_in_one_database_do_not_see_each_others_executions(make: Make, 
     # The same id, of another app. Its result would be the same key of Celery's, so it has one of its own there.
     enqueue("work.add", {"a": 1}, execution_id=wanted, app=make("shipping"))
     assert names(database, "attune:*") == [
-        f"attune:{{billing}}:execution:{wanted}",
-        "attune:{billing}:queued",
-        f"attune:{{shipping}}:execution:{wanted}",
-        "attune:{shipping}:queued",
+        f"attune:{{{name}}}:{key}"
+        for name in ("billing", "shipping")
+        for key in (f"execution:{wanted}", f"message:{wanted}", "queued", "unclaimed")
     ]
     with pytest.raises(ExecutionExistsError):
         enqueue("work.add", {"a": 1}, execution_id=wanted, app=make("billing"))
@@ -122,7 +121,7 @@ def test_a_global_keyprefix_stands_in_front_as_before_the_results(
     backend: Any = app.backend
     assert backend.task_keyprefix.decode() == f"{front}celery-task-meta-"
     handle = enqueue("work.add", {"a": 1}, app=app)
-    wanted = [f"execution:{handle.execution_id}", "queued"]
+    wanted = [f"{kind}:{handle.execution_id}" for kind in ("execution", "message")] + ["queued", "unclaimed"]
     assert names(database, "*attune:*") == [f"{front}attune:{{billing}}:{each}" for each in wanted]
     state = state_of(app)
     assert len({key_slot(state.key(name).encode()) for name in ("a", "b", "c")}) == 1
@@ -266,7 +265,8 @@ def test_a_new_id_costs_one_command(make: Make, database: redis.Redis) -> None:
     def calls(stats: Any, name: str) -> int:
         return int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"])
 
-    assert calls(after, "set") - calls(before, "set") == 1
+    assert calls(after, "evalsha") - calls(before, "evalsha") == 1
+    assert calls(after, "set") - calls(before, "set") == 2, "both within it"
     assert calls(after, "get") == calls(before, "get")
 
 

@@ -126,12 +126,13 @@ from attune_tasks._celery.pool_channels import PoolChannels
 executions = ExecutionsHere()
 channels = PoolChannels(executions)
 channels.open()
-never = threading.Event()
+said, never = threading.Event(), threading.Event()
 
 def close():
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     sys.stdout.write(f"closes {signal.SIGTERM in signals}" + chr(10))  # in one write, also where it is unbuffered
     sys.stdout.flush()
+    said.set()
     never.wait()  # as for a launcher that does not end at once
 
 if not os.fork():
@@ -139,6 +140,7 @@ if not os.fork():
         channels.listen(close)
         while not cancellation.requested:
             pass
+        said.wait(20)
         os._exit(0)
 channels.send_close()
 channels.send_close()

@@ -111,9 +111,9 @@ class Claim:
         if message and publish:
             self._publish(Due("again", self.execution_id, self.attempt, message))
 
-    def published(self) -> None:
-        """Note that the message of the attempt that follows is with the broker."""
-        self._insist(lambda store: store.published(self.execution_id, self.attempt + 1))
+    def published(self, delay: float) -> None:
+        """Note that the message of the attempt that follows in `delay` seconds is with the broker."""
+        self._insist(lambda store: store.published(self.execution_id, self.attempt + 1, delay))
 
     def _insist(self, what: Any) -> Any:
         seconds = state_of(self.app).loaded.settings.claims.outage

@@ -18,7 +18,7 @@ __all__ = ["StoredMessage"]
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """One message of Celery's protocol 2, as it came from the broker: its signature stays right."""
+    """One message of Celery's protocol 2, as the broker has it: its signature stays right."""
 
     headers: Mapping[str, Any]
     body: str
@@ -38,16 +38,10 @@ class StoredMessage:
         message = request.message
         if not isinstance(message.headers, dict) or "task" not in message.headers:
             return None
-        body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
-        try:
-            text, is_base64 = body.decode(), False
-        except UnicodeDecodeError:
-            text, is_base64 = base64.b64encode(body).decode(), True
         info = request.delivery_info
-        return cls(
+        return cls.made(
             headers=message.headers,
-            body=text,
-            is_base64=is_base64,
+            body=message.body if isinstance(message.body, bytes) else str(message.body).encode(),
             content_type=message.content_type,
             content_encoding=message.content_encoding,
             exchange=info.get("exchange") or "",
@@ -56,6 +50,15 @@ class StoredMessage:
             correlation_id=request.correlation_id,
             priority=info.get("priority"),
         )
+
+    @classmethod
+    def made(cls, *, body: bytes, **parts: Any) -> Self:
+        """Make one of the raw bytes of a body; `parts` are the other fields."""
+        try:
+            text, is_base64 = body.decode(), False
+        except UnicodeDecodeError:
+            text, is_base64 = base64.b64encode(body).decode(), True
+        return cls(body=text, is_base64=is_base64, **parts)
 
     def to_json(self) -> str:
         """Write it down."""

@@ -24,6 +24,7 @@ __all__ = [
     "End",
     "StoredState",
     "Ticket",
+    "Unclaimed",
     "claim_store",
     "record_store",
 ]
@@ -96,6 +97,17 @@ class StoredState(NamedTuple):
     """Until it expires; 0: never."""
 
 
+class Unclaimed(NamedTuple):
+    """An execution whose message nobody has received, as far as is known."""
+
+    execution_id: int
+    attempt: int
+    message: str
+    """As :meth:`StoredMessage.to_json` writes it."""
+    since: float
+    """When it was queued, in ms by the server's clock."""
+
+
 class ClaimStore:
     """The claims of one app. Not for two threads at once; raises what the client raises."""
 
@@ -108,18 +120,31 @@ class ClaimStore:
         # How long what was decided may take to be published or stored before a reaper takes it up again.
         self._patience = self._ttl
 
-    def note(self, execution_id: int, what: str, seconds: float, *, listed: bool) -> bool:
+    def note(  # noqa: PLR0913 - one note
+        self,
+        execution_id: int,
+        what: str,
+        seconds: float,
+        *,
+        listed: bool,
+        message: str = "",
+        delay: float = 0.0,
+    ) -> bool:
         """Note a new execution for so many seconds, with `what` is known of it; give whether its id was free.
 
-        `listed`: as one that waits, until somebody claims it.
+        `listed`: as one that waits, until somebody claims it. `message`: what a reaper is to send again where nobody
+        does, after `delay` seconds and the time in which a claim expires.
         """
-        return bool(self._run("note", execution_id, what, int(seconds), int(listed)))
+        late = round(delay * 1000) + self._patience
+        return bool(self._run("note", execution_id, what, int(seconds), int(listed), message, late))
 
     def forget(self, execution_id: int) -> None:
         """Forget an execution that was noted and could not be sent."""
         with self.state.client.pipeline() as pipeline:
             pipeline.delete(self.state.key("execution", execution_id))
             pipeline.zrem(self.state.key("queued"), execution_id)
+            pipeline.zrem(self.state.key("unclaimed"), execution_id)
+            pipeline.delete(self.state.key("message", execution_id))
             pipeline.execute()
 
     def listed(self) -> list[list[str]]:
@@ -183,9 +208,19 @@ class ClaimStore:
             return None, None
         return (rest[0] or b"").decode(), _parked(rest[1:])
 
-    def published(self, execution_id: int, attempt: int) -> None:
-        """Note that the message of an attempt is with the broker."""
-        self._run("published", execution_id, attempt, self._kept)
+    def published(self, execution_id: int, attempt: int, delay: float = 0.0) -> None:
+        """Note that the message of an attempt is with the broker, to be claimed in `delay` seconds at the earliest."""
+        self._run("published", execution_id, attempt, self._kept, round(delay * 1000) + self._patience)
+
+    def unclaimed(self) -> list[Unclaimed]:
+        """Give executions that nobody has claimed in time, at most a hundred; each comes up again later and later."""
+        found = self._run("unclaimed", "", REAPED_AT_ONCE, self._patience)
+        return [Unclaimed(int(each[0]), int(each[1]), each[2].decode(), float(each[3])) for each in found]
+
+    def queued_since(self, execution_id: int) -> float | None:
+        """Give since when an execution waits to be claimed, in ms by the server's clock; None: it does not."""
+        since: float | None = self.state.client.zscore(self.state.key("queued"), execution_id)
+        return since
 
     def withdraw(self, execution_id: int, token: str) -> tuple[str | None, Due | None]:
         """Give up a claim that was not begun; give its message, None: it is another's, and what is to be published."""

@@ -13,6 +13,7 @@ from attune_tasks._celery.claims.claim import CLAIM_HEADER
 from attune_tasks._celery.claims.keeping import KEEPER
 from attune_tasks._celery.claims.reaping import reap
 from attune_tasks._celery.claims.request import ClaimedRequest
+from attune_tasks._celery.claims.resending import resend_lost
 from attune_tasks._celery.claims.store import REAPED_AT_ONCE
 from attune_tasks._celery.claims.waiting import WAITING, GiveBack
 from attune_tasks._celery.per_app import state_of
@@ -61,6 +62,7 @@ class Reaper(bootsteps.StartStopStep):
                     continue
                 while reap(app) >= REAPED_AT_ONCE and not self._over.is_set():
                     pass
+                resend_lost(app)
             except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL
                 logger.warning("claims can't be looked after: %s", type(error).__name__)
 

@@ -28,5 +28,5 @@ redis.call('HSET', key, 'state', 'claimed', 'token', token, 'attempt', attempt, 
   'since', now, unpack(given))
 redis.call('PERSIST', key)
 hold(id, now, ttl)
-redis.call('ZREM', prefix .. 'queued', id)
+arrived(id)
 return 'claimed'

@@ -39,6 +39,6 @@ for place, name in ipairs({ 'task_id', 'ref', 'attempt' }) do -- of what was nev
   redis.call('HSETNX', key, name, ARGV[8 + place])
 end
 redis.call('ZADD', claims, now + patience, id)
-redis.call('ZREM', prefix .. 'queued', id)
+arrived(id)
 redis.call('EXPIRE', key, kept)
 return { 'first', next }

@@ -31,6 +31,18 @@ local function hold(each, now, ttl)
   redis.call('ZADD', claims, now + math.floor(ttl / 2), each)
 end
 
+-- Have a reaper see, from `time` on, whether anybody has claimed an execution whose message is with the broker.
+local function watch(each, time)
+  redis.call('ZADD', prefix .. 'unclaimed', time, each)
+end
+
+-- Nobody need send its message again: it has arrived, or is needed no more.
+local function arrived(each)
+  redis.call('ZREM', prefix .. 'queued', each)
+  redis.call('ZREM', prefix .. 'unclaimed', each)
+  redis.call('DEL', prefix .. 'message:' .. each)
+end
+
 -- Give the ticket of an execution back, and let the first one that is parked for it go on: its record becomes
 -- `again`, to be published within `patience` ms by whoever called this; else a reaper does. Gives id, attempt, message.
 local function release(each, patience)
