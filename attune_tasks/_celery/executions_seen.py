@@ -56,8 +56,8 @@ class SeenExecution:
 def seen_executions(app: Celery, timeout: float = ANSWER_SECONDS) -> list[SeenExecution]:
     """Give them, the oldest first. Without a shared state, workers have `timeout` seconds to answer.
 
-    Then nothing is known of what waits in the broker; with it, of what was sent by ``delay``, a schedule or a canvas
-    nothing is known before a worker has received it.
+    Then nothing is known of what waits in the broker; with it, of what a client without this package has sent nothing
+    is known before a worker has received it.
     """
     store = claim_store(app)
     if store is not None:
