@@ -14,7 +14,8 @@ from celery import Celery
 
 from attune_tasks._celery.claims.message import StoredMessage
 from attune_tasks._celery.claims.outage import is_outage
-from attune_tasks._celery.claims.store import ClaimStore, claim_store
+from attune_tasks._celery.claims.reaping import publish_again
+from attune_tasks._celery.claims.store import ClaimStore, Due, claim_store
 from attune_tasks.ids import execution_id_of
 
 __all__ = ["resend_lost"]
@@ -30,11 +31,10 @@ def resend_lost(app: Celery) -> int:
     sent = 0
     for each in store.unclaimed():
         try:
-            message = StoredMessage.from_json(each.message)
-            if _may_wait(app, store, message, each.since):
+            if _may_wait(app, store, StoredMessage.from_json(each.message), each.since):
                 continue
             logger.warning("execution %s is sent again: its message got lost before a worker had it", each.execution_id)
-            message.publish(app, each.attempt)
+            publish_again(app, Due("again", each.execution_id, each.attempt, each.message))
             sent += 1
         except Exception as error:
             if is_outage(error):

@@ -3,15 +3,16 @@ local key = prefix .. 'execution:' .. id
 if not redis.call('SET', key, ARGV[3], 'NX', 'EX', ARGV[4]) then
   return 0
 end
+local month = 30 * 86400 * 1000
 if ARGV[5] == '1' then
-  local queued, month = prefix .. 'queued', 30 * 86400 * 1000
+  local queued = prefix .. 'queued'
   redis.call('ZADD', queued, now_ms(), id)
   redis.call('ZREMRANGEBYSCORE', queued, '-inf', now_ms() - month) -- whose messages somebody has thrown away
   redis.call('PEXPIRE', queued, month)
 end
 if ARGV[6] ~= '' then -- its message, which a reaper may send again where nobody claims it within ARGV[7] ms
   redis.call('SET', prefix .. 'message:' .. id, ARGV[6], 'EX', ARGV[4])
-  redis.call('ZREMRANGEBYSCORE', prefix .. 'unclaimed', '-inf', now_ms() - 30 * 86400 * 1000)
+  redis.call('ZREMRANGEBYSCORE', prefix .. 'unclaimed', '-inf', now_ms() - month)
   watch(id, now_ms() + ARGV[7])
 end
 return 1
