@@ -9,7 +9,7 @@ import pytest
 
 from tests.append_only import all_metas
 from tests.soak.chaos import REDIS, WORKERS
-from tests.soak.ends import NEVER_CLAIMED, Sent, judge
+from tests.soak.ends import Sent, judge
 from tests.soak.memory import Memory
 from tests.soak.run import Soak
 
@@ -88,13 +88,3 @@ def test_a_soak_finds_what_is_wrong(
     ends = judge({"a": Sent(kind, 7)}, tmp_path, tmp_path)
     assert [each.partition(":")[0] for each in ends.wrong if wrong not in each] == []
     assert bool(ends.wrong) is bool(wrong)
-
-
-def test_a_soak_counts_apart_what_no_worker_had(tmp_path: Path) -> None:
-    stored(tmp_path)
-    sent = {"a": Sent("ok", 7)}
-    ends = judge(sent, tmp_path, tmp_path, {7})
-    assert (ends.counts[NEVER_CLAIMED], ends.wrong) == (1, [])
-    assert judge(sent, tmp_path, tmp_path, {8}).wrong
-    (tmp_path / "7").write_text("started\n", encoding="utf-8")
-    assert judge(sent, tmp_path, tmp_path, {7}).wrong

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +13,8 @@ from celery import states
 from tests.append_only import all_metas
 from tests.soak.pack import KINDS
 
-__all__ = ["NEVER_CLAIMED", "Ends", "Sent", "judge"]
+__all__ = ["Ends", "Sent", "judge"]
 
-NEVER_CLAIMED: Final = "messages lost on their way from Redis to a worker"
 _LOST: Final = frozenset({"worker_lost", "launcher_lost"})
 _NAMED: Final = 5
 
@@ -44,21 +43,14 @@ class Ends:
             self.wrong.append(f"{what}: {sent.kind} {sent.execution_id}: {detail}")
 
 
-def judge(sent: Mapping[str, Sent], redis: Path, notes: Path, unclaimed: Collection[int] = ()) -> Ends:
-    """Judge all executions, by their task ids; `redis` is the server's folder, `notes` the children's.
-
-    `unclaimed` are the ids of those whose message nobody has and nobody had: kombu takes one from Redis in one step and
-    notes in a second one that it has it, and who is killed between them takes it along. They are counted apart.
-    """
+def judge(sent: Mapping[str, Sent], redis: Path, notes: Path) -> Ends:
+    """Judge all executions, by their task ids; `redis` is the server's folder, `notes` the children's."""
     ends = Ends()
     written: dict[str, list[dict[str, Any]]] = {task_id: [] for task_id in sent}
     for task_id, meta in all_metas(redis):
         if task_id in written:
             written[task_id].append(_read(meta))
     for task_id, each in sent.items():
-        if each.execution_id in unclaimed and not written[task_id] and not (notes / str(each.execution_id)).exists():
-            ends.counts[NEVER_CLAIMED] += 1
-            continue
         _judge_one(ends, each, written[task_id], notes)
     return ends
 
