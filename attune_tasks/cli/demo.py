@@ -20,7 +20,6 @@ from attune_tasks.cli.demo_look import (
     naive_child,
     wait_for,
 )
-from attune_tasks.cli.demo_proc import read
 from attune_tasks.cli.demo_worker import DemoWorker
 from attune_tasks.cli.demo_workspace import Workspace
 from attune_tasks.cli.exits import ERROR
@@ -30,6 +29,7 @@ from attune_tasks.cli.shipped import bundled_packs
 from attune_tasks.cli.signals import ENDING, handled
 from attune_tasks.cli.tables import table
 from attune_tasks.platforms import platform_notice
+from attune_tasks.proc import read
 
 if TYPE_CHECKING:
     from attune_tasks import Handle

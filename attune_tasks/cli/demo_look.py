@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from attune_tasks.cli.demo_proc import read
+from attune_tasks.proc import read
 
 __all__ = ["PS", "Surface", "look_at_files", "look_at_process", "look_at_ps", "naive_child", "wait_for"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from attune_tasks.cli.demo_look import wait_for
-from attune_tasks.cli.demo_proc import Process, below
+from attune_tasks.proc import Process, below
 
 __all__ = ["DemoWorker"]
 

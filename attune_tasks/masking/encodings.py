@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["SHORTEST_ENCODED", "encodings_of"]
+__all__ = ["SHORTEST_ENCODED", "encodings_by_family", "encodings_of"]
 
 SHORTEST_ENCODED: Final = 8
 """Bytes of an encoded form that is masked, at the least."""
@@ -18,15 +18,25 @@ _FIRST: Final = (0, 2, 3)
 
 def encodings_of(data: bytes) -> Iterator[bytes]:
     """Give the encoded forms of `data`, without line breaks; one may come twice."""
-    for form in _forms(data):
-        if len(form) >= SHORTEST_ENCODED:
-            yield form
+    for _, form in encodings_by_family(data):
+        yield form
 
 
-def _forms(data: bytes) -> Iterator[bytes]:
+def encodings_by_family(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Give what :func:`encodings_of` gives, each with ``hex`` or ``base64``."""
+    for family, forms in (("hex", _hex(data)), ("base64", _base64(data))):
+        for form in forms:
+            if len(form) >= SHORTEST_ENCODED:
+                yield family, form
+
+
+def _hex(data: bytes) -> Iterator[bytes]:
     lower = data.hex()
     yield lower.encode()
     yield lower.upper().encode()
+
+
+def _base64(data: bytes) -> Iterator[bytes]:
     for before in range(3):
         padded = b64encode(bytes(before) + data)[_FIRST[before] :]
         bare = padded.rstrip(b"=")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote_from_bytes
 
-__all__ = ["escapes_of"]
+__all__ = ["escapes_by_family", "escapes_of"]
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")
 """Nobody escapes these."""
@@ -47,19 +47,26 @@ _IN_PYTHON: Final = _IN_ANSI_C
 
 def escapes_of(text: str) -> Iterator[str]:
     """Give `text` as it is, and in each way to write it; one may come twice."""
-    yield text
+    for _, form in escapes_by_family(text):
+        yield form
+
+
+def escapes_by_family(text: str) -> Iterator[tuple[str, str]]:
+    """Give what :func:`escapes_of` gives, each with the name of those who write so; ``plain`` for `text` as it is."""
+    yield "plain", text
     if _PLAIN.fullmatch(text):
         return
-    yield from _url(text)
+    families = [("URL", _url)]
     if _IN_JSON.search(text):
-        yield from _json(text)
+        families.append(("JSON", _json))
     if _IN_XML.search(text):
-        plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        for double, single in _XML_QUOTES:
-            yield plain.replace('"', double).replace("'", single)
-    yield from _shell(text)
+        families.append(("XML", _xml))
+    families.append(("shell", _shell))
     if _IN_PYTHON.search(text):
-        yield from _python(text)
+        families.append(("Python", _python))
+    for family, forms in families:
+        for form in forms(text):
+            yield family, form
 
 
 def _json(text: str) -> Iterator[str]:
@@ -73,6 +80,12 @@ def _json(text: str) -> Iterator[str]:
     for form in forms:
         if "\\u" in form:
             yield _UNICODE.sub(_upper, form)
+
+
+def _xml(text: str) -> Iterator[str]:
+    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for double, single in _XML_QUOTES:
+        yield plain.replace('"', double).replace("'", single)
 
 
 def _url(text: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from attune_tasks.cli.demo_proc import below, read
+from attune_tasks.proc import below, read
 
 __all__ = ["Looks", "http_server", "install_tools", "postgres_server"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from attune_tasks.cli.demo_proc import processes
+from attune_tasks.proc import processes
 from attune_tasks.result import ExecutionResult
 from attune_tasks.testing import run_local
 from tests.acceptance.command import eventually

@@ -11,9 +11,9 @@ import pytest
 
 from attune_tasks.cli.demo import _Demo
 from attune_tasks.cli.demo_look import Surface, look_at_files, look_at_process, look_at_ps, naive_child, wait_for
-from attune_tasks.cli.demo_proc import below, read
 from attune_tasks.cli.demo_worker import DemoWorker
 from attune_tasks.cli.demo_workspace import Workspace
+from attune_tasks.proc import below, read
 
 SECRETS = {"app/api#key": "planted-key-5581", "app/api#other": "another-key-9917"}
 

@@ -1,0 +1,65 @@
+"""What one surface has found so far, and the rows that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from attune_tasks.leaks.rows import Hit, Row
+from attune_tasks.leaks.surface import Found, Seeker, Watched
+
+__all__ = ["Findings"]
+
+_HITS: Final = 20
+"""Of one execution on one surface: more of the same help nobody."""
+
+
+class Findings:
+    """Searches for a surface, and keeps what was found by execution. For one thread at a time."""
+
+    def __init__(self, surface: str, seeker: Seeker) -> None:
+        """Collect for the surface of this name."""
+        self._surface = surface
+        self.seeker = seeker
+        self._hits: dict[int, dict[Hit, None]] = {}
+        self._unseen: dict[str, dict[str, None]] = {}
+        self._partly: dict[str, dict[str, None]] = {}
+
+    def search(self, data: bytes, where: str, program: str = "") -> bool:
+        """Look for secrets in `data`, and note them as standing at `where`; give whether there are any.
+
+        `where` and `program` are masked here.
+        """
+        found = self.seeker.find(data) if data else ()
+        for each in found:
+            self._note(each, where, program)
+        return bool(found)
+
+    def not_looked_at(self, why: str, runtime: str = "") -> None:
+        """Say that nothing is seen of this surface, for one runtime or for all, and what to do about it."""
+        self._unseen.setdefault(runtime, {})[self.seeker.mask(why)] = None
+
+    def partly(self, why: str, runtime: str = "") -> None:
+        """Say what was not seen of a surface that was looked at otherwise."""
+        self._partly.setdefault(runtime, {})[self.seeker.mask(why)] = None
+
+    def rows(self, executions: Sequence[Watched]) -> Iterator[Row]:
+        """Give a row for each runtime. A hit is a leak, whatever else was not seen."""
+        for runtime in dict.fromkeys(each.runtime for each in executions):
+            hits: dict[Hit, None] = {}
+            for each in executions:
+                if each.runtime == runtime:
+                    hits |= self._hits.get(each.execution_id, {})
+            unseen = "; ".join(self._unseen.get("", {}) | self._unseen.get(runtime, {}))
+            partly = "; ".join(self._partly.get("", {}) | self._partly.get(runtime, {}))
+            why = "; ".join(filter(None, (unseen, partly)))
+            if hits:
+                yield Row(self._surface, runtime, "LEAK", why, tuple(hits))
+            else:
+                yield Row(self._surface, runtime, "not looked at" if unseen else "clean", why)
+
+    def _note(self, found: Found, where: str, program: str) -> None:
+        hits = self._hits.setdefault(found.execution_id, {})
+        if len(hits) < _HITS:
+            hit = Hit(found.secret, found.variant, self.seeker.mask(where), self.seeker.mask(program))
+            hits[hit] = None
