@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -98,6 +99,12 @@ class ActionExecutor:
     def close(self) -> None:
         """End the launchers that wait for the next execution."""
         self._launchers.close()
+
+    def with_secrets(self, secret_manager: SecretManager) -> ActionExecutor:
+        """Give an executor that is this one in all but where secrets come from; closing this one is closing it."""
+        other = copy.copy(self)
+        other.secret_manager = secret_manager
+        return other
 
     def execute(
         self, request: ExecutionRequest, cancellation: Cancellation | None = None, live: LiveSink | None = None

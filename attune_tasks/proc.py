@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Process", "below", "processes", "read"]
+__all__ = ["Process", "below", "parent_of", "processes", "read"]
 
 _PROC = Path("/proc")
 
@@ -51,3 +51,12 @@ def read(pid: int, name: str) -> list[bytes] | None:
     except OSError:
         return None
     return [part for part in data.split(b"\0") if part]
+
+
+def parent_of(pid: int) -> int:
+    """Give the pid of a process's parent; 0 where there is none to see."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[1])

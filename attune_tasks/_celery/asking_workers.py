@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,17 +19,18 @@ class _EnoughError(Exception):
     """The answers that came are enough."""
 
 
-def ask_workers(
+def ask_workers(  # noqa: PLR0913 - what an answer is waited for
     app: Celery,
     command: str,
     arguments: Mapping[str, Any] | None = None,
     *,
     timeout: float = ANSWER_SECONDS,
+    workers: Sequence[str] | None = None,
     is_enough: Callable[[Any], bool] = lambda _: False,
 ) -> dict[str, Any]:
     """Give by worker (``name@host``) what it answered within `timeout` seconds; errors of workers are left out.
 
-    `is_enough` is asked for each answer whether it ends the waiting.
+    `workers` names those that are asked; none: all. `is_enough` is asked for each answer whether it ends the waiting.
     """
     answers: dict[str, Any] = {}
     deadline = time.monotonic() + timeout
@@ -44,5 +45,12 @@ def ask_workers(
             raise _EnoughError
 
     with suppress(_EnoughError):
-        app.control.broadcast(command, arguments=dict(arguments or {}), reply=True, timeout=timeout, callback=take)
+        app.control.broadcast(
+            command,
+            arguments=dict(arguments or {}),
+            destination=None if workers is None else list(workers),
+            reply=True,
+            timeout=timeout,
+            callback=take,
+        )
     return answers

@@ -12,7 +12,7 @@ from celery.worker import state as worker_state
 from celery.worker.control import control_command, inspect_command
 
 from attune_tasks._celery.cancelled_ids import note
-from attune_tasks._celery.control_names import CANCEL, LAUNCHERS
+from attune_tasks._celery.control_names import CANCEL, LAUNCHERS, LEAK_CHECK
 from attune_tasks._celery.control_names import EXECUTIONS as LIST_EXECUTIONS
 from attune_tasks._celery.ending_request import EndingRequest, end_what_is_left
 from attune_tasks._celery.executions_here import EXECUTIONS
@@ -23,7 +23,7 @@ from attune_tasks._celery.whole_log_lines import fork_between_log_lines
 from attune_tasks.ids import ID_BITS
 from attune_tasks.settings.credentials import credential_variables
 
-__all__ = ["attune_cancel", "attune_executions", "attune_launchers", "read_notes", "ready"]
+__all__ = ["attune_cancel", "attune_executions", "attune_launchers", "attune_leak_check", "read_notes", "ready"]
 
 logger: Final = logging.getLogger("attune_tasks.worker")
 
@@ -59,6 +59,14 @@ def attune_executions(state: Any, **_: Any) -> dict[str, Any]:  # noqa: ARG001 -
     """Tell of the executions that this worker has."""
     requests = {*worker_state.active_requests, *worker_state.reserved_requests, *_scheduled()}
     return {"ok": [request.told() for request in requests if isinstance(request, EndingRequest)]}
+
+
+@control_command(name=LEAK_CHECK)
+def attune_leak_check(state: Any, **request: Any) -> dict[str, Any]:
+    """Take part in a check, where the settings allow it."""
+    from attune_tasks._celery.leaks.main_side import MAIN_SIDE  # hardly any worker needs it
+
+    return {"ok": MAIN_SIDE.answer(state, request)}
 
 
 def _requests_of(execution_id: int) -> list[EndingRequest]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CANCEL", "EXECUTIONS", "LAUNCHERS"]
+__all__ = ["CANCEL", "EXECUTIONS", "LAUNCHERS", "LEAK_CHECK"]
 
 CANCEL: Final = "attune_cancel"
 EXECUTIONS: Final = "attune_executions"
 LAUNCHERS: Final = "attune_launchers"
+LEAK_CHECK: Final = "attune_leak_check"

@@ -6,7 +6,7 @@ import logging
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import Task, states
 from celery.exceptions import Ignore, Reject
@@ -17,6 +17,7 @@ from attune_tasks._celery.calls import MAXIMUM_REF, Call
 from attune_tasks._celery.carried import carried_by
 from attune_tasks._celery.claims.claim import Claim
 from attune_tasks._celery.claims.following import name_what_follows
+from attune_tasks._celery.leaks.names import is_watched
 from attune_tasks._celery.per_app import AppState, state_of
 from attune_tasks._celery.publishing import refusal_of
 from attune_tasks.attempts import attempt_after
@@ -24,6 +25,9 @@ from attune_tasks.context import ExecutionRequest
 from attune_tasks.errors import ActionFailed, AttuneTasksError, MessageRefusedError
 from attune_tasks.ids import execution_id_of, new_execution_id
 from attune_tasks.result import ExecutionResult
+
+if TYPE_CHECKING:
+    from attune_tasks.executor import ActionExecutor
 
 __all__ = ["run"]
 
@@ -90,7 +94,8 @@ def _execute(
         if refusal is not None:
             raise refusal
         call.check()
-        executor = state_of(task.app).executor
+        watched = is_watched(task.request)
+        executor = _executor(task, execution_id, watched=watched)
     except AttuneTasksError as error:
         return ExecutionResult.without_child(execution_id, _line(call.ref), error.code, str(error))
     from attune_tasks._celery.live_output import execute_live  # a worker's, too
@@ -106,7 +111,23 @@ def _execute(
         caller_verified=caller.verified,
         carried=carried_by(task.request),
     )
-    return execute_live(task, executor, request)
+    with _shown(task) if watched else nullcontext():
+        return execute_live(task, executor, request)
+
+
+def _executor(task: Task[Any, Any], execution_id: int, *, watched: bool) -> ActionExecutor:
+    if not watched:
+        return state_of(task.app).executor
+    from attune_tasks._celery.leaks.canary_secrets import watched_executor  # hardly any execution is
+
+    return watched_executor(task, execution_id)
+
+
+def _shown(task: Task[Any, Any]) -> AbstractContextManager[None]:
+    from attune_tasks._celery.leaks.debug_records import debug_records
+    from attune_tasks._celery.leaks.scanner_socket import log_address
+
+    return debug_records(log_address(state_of(task.app).leak_check_address))
 
 
 def _go_on_with_another(task: Task[Any, Any], state: AppState, claim: Claim | None, result: ExecutionResult) -> None:

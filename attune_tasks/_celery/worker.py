@@ -34,6 +34,10 @@ def prepare_worker(sender: Any, **_: Any) -> None:
     state = state_of(sender.app)
     state.worker_pid = os.getpid()
     try:
+        if state.loaded.settings.leak_check.enabled:
+            from attune_tasks._celery.leaks.scanner_socket import new_address
+
+            state.leak_check_address = new_address()  # before pool processes are forked, which are to know it
         state.registry  # noqa: B018 - loads and checks them
         state.message_keys  # noqa: B018
     except AttuneTasksError as error:

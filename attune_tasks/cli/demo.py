@@ -20,10 +20,10 @@ from attune_tasks.cli.demo_look import (
     naive_child,
     wait_for,
 )
-from attune_tasks.cli.demo_worker import DemoWorker
 from attune_tasks.cli.demo_workspace import Workspace
 from attune_tasks.cli.exits import ERROR
 from attune_tasks.cli.group import complain
+from attune_tasks.cli.own_worker import OwnWorker
 from attune_tasks.cli.results import one_line
 from attune_tasks.cli.shipped import bundled_packs
 from attune_tasks.cli.signals import ENDING, handled
@@ -64,7 +64,7 @@ def demo(context: click.Context) -> None:
 
     os.umask(0o077)
     with handled(interrupt):
-        worker, workspace = DemoWorker(), Workspace()
+        worker, workspace = OwnWorker(), Workspace()
         try:
             problems = _Demo(worker, workspace).run()
         finally:
@@ -80,7 +80,7 @@ def demo(context: click.Context) -> None:
 class _Demo:
     """One showing: what is expected and does not happen is collected."""
 
-    def __init__(self, worker: DemoWorker, workspace: Workspace) -> None:
+    def __init__(self, worker: OwnWorker, workspace: Workspace) -> None:
         self._worker = worker
         self._workspace = workspace
         self._problems: list[str] = []
@@ -94,7 +94,8 @@ class _Demo:
         actions = PackRegistry.load([bundled_packs()], runtimes=runtime_names()).actions
         self._workspace.fill(actions)
         environment = self._workspace.environment(os.environ)
-        self._worker.start(self._workspace.folder, self._workspace.log, environment)
+        folder, log = self._workspace.folder, self._workspace.log
+        self._worker.start("attune_tasks.app", folder, log, environment, "-n", "demo@localhost")
         self._say(f"starting a Celery worker: prefork, 2 processes, embedded broker in {self._workspace.folder}")
         # The client is this process: it sees what the worker sees, and none of the user's settings.
         os.environ.clear()

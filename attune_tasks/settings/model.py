@@ -17,6 +17,7 @@ __all__ = [
     "EnvironmentSettings",
     "FileProviderSettings",
     "LaunchersSettings",
+    "LeakCheckSettings",
     "LimitsSettings",
     "LiveSettings",
     "MaskingSettings",
@@ -208,6 +209,17 @@ class ClaimsSettings(_Group):
     )
 
 
+class LeakCheckSettings(_Group):
+    """What ``attune-tasks leak-check`` may do on a worker."""
+
+    enabled: bool = Field(
+        default=False, description="Whether this worker takes part: it runs canary actions and is looked at."
+    )
+    controls: bool = Field(
+        default=False, description="Whether it also has actions that leak on purpose; for the self-test's own worker."
+    )
+
+
 class LimitsSettings(_Group):
     """Bounds for each child, by setrlimit; an action's metadata may set lower ones."""
 
@@ -255,5 +267,6 @@ class Settings(_Group):
     limits: LimitsSettings = Field(LimitsSettings(), description="Bounds for each child.")
     claims: ClaimsSettings = Field(ClaimsSettings(), description="Claims on executions, in the shared state.")
     launchers: LaunchersSettings = Field(LaunchersSettings(), description="The launchers, which start the children.")
+    leak_check: LeakCheckSettings = Field(LeakCheckSettings(), description="What leak-check may do on a worker.")
     runtimes: dict[str, dict[str, Any]] = Field({}, description="Options of runtimes, by runtime.")
     environment: EnvironmentSettings = Field(EnvironmentSettings(), description="The children's environment.")

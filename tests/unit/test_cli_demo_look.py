@@ -11,8 +11,8 @@ import pytest
 
 from attune_tasks.cli.demo import _Demo
 from attune_tasks.cli.demo_look import Surface, look_at_files, look_at_process, look_at_ps, naive_child, wait_for
-from attune_tasks.cli.demo_worker import DemoWorker
 from attune_tasks.cli.demo_workspace import Workspace
+from attune_tasks.cli.own_worker import OwnWorker
 from attune_tasks.proc import below, read
 
 SECRETS = {"app/api#key": "planted-key-5581", "app/api#other": "another-key-9917"}
@@ -62,7 +62,7 @@ def test_without_ps_there_is_nothing_of_it_to_look_at(monkeypatch: pytest.Monkey
 
 
 def test_a_leak_is_a_problem_and_a_clean_surface_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = _Demo(DemoWorker.__new__(DemoWorker), Workspace.__new__(Workspace))
+    shown = _Demo(OwnWorker.__new__(OwnWorker), Workspace.__new__(Workspace))
     shown._report("Title:", [Surface("ps", "3 lines", ("app/api#key",)), Surface("log", "1 files", ())])
     assert shown._problems == ["LEAK: app/api#key stands in ps"]
     assert capsys.readouterr().out == "\nTitle:\n  ps   3 lines  LEAK\n  log  1 files  clean\n"

@@ -1,4 +1,4 @@
-"""The demo's worker: a real prefork worker in a process of its own, of which nothing is left at the end."""
+"""A command's own worker: a real prefork worker in a process of its own, of which nothing is left at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Final
 from attune_tasks.cli.demo_look import wait_for
 from attune_tasks.proc import Process, below
 
-__all__ = ["DemoWorker"]
+__all__ = ["OwnWorker"]
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _WARM_SECONDS: Final = 2.0
@@ -24,7 +24,7 @@ _COLD_SECONDS: Final = 1.0
 _SWEEP_SECONDS: Final = 3.0
 
 
-class DemoWorker:
+class OwnWorker:
     """Starts the worker, and ends it with all that it started."""
 
     def __init__(self) -> None:
@@ -39,10 +39,10 @@ class DemoWorker:
         """The pid of the worker's main process, which leads its session; 0 before the start."""
         return self._process.pid if self._process else 0
 
-    def start(self, folder: Path, log: Path, environment: Mapping[str, str]) -> None:
-        """Start the worker in `folder`, its output going to `log`."""
-        command = [sys.executable, "-m", "celery", "-A", "attune_tasks.app", "worker", "-P", "prefork", "-c", "2"]
-        command += ["-l", "INFO", "-n", "demo@localhost", "--without-gossip", "--without-mingle"]
+    def start(self, app: str, folder: Path, log: Path, environment: Mapping[str, str], *arguments: str) -> None:
+        """Start a worker of the Celery app that `app` names in `folder`, its output going to `log`."""
+        command = [sys.executable, "-m", "celery", "-A", app, "worker", "-P", "prefork", "-c", "2", "-l", "INFO"]
+        command += ["--without-gossip", "--without-mingle", *arguments]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,

@@ -1,0 +1,153 @@
+"""One check, in the scanner: who is watched, what they got, and what the surfaces found."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attune_tasks._celery.launchers_seen import launchers_below
+from attune_tasks.known_packs import CANARY_PACK
+from attune_tasks.leaks import Hit, Row, Surface, ValueSeeker, Watched
+from attune_tasks.leaks.canaries import make_canary, make_short_canary
+from attune_tasks.packs import Action, PackRegistry
+
+__all__ = ["Check"]
+
+_INTERVAL: Final = 0.1
+_IDLE_SECONDS: Final = 120.0
+"""After which a check ends that nobody asks about: its client is gone."""
+
+
+class Check:
+    """Answers the worker's processes from several threads, while :meth:`run` looks in its own."""
+
+    def __init__(self, registry: PackRegistry, main_pid: int, seeker: ValueSeeker, surfaces: Sequence[Surface]) -> None:
+        """Watch nobody yet."""
+        self._registry = registry
+        self._main_pid = main_pid
+        self._seeker = seeker
+        self._surfaces = surfaces
+        self._lock = threading.Lock()
+        self._watched: dict[int, Watched] = {}
+        self._real: dict[int, bool] = {}
+        self._refs: dict[int, dict[str, str]] = {}
+        self._core_dumps: dict[str, int] = {}
+        self._phase = "starting"
+        self._asked = time.monotonic()
+        self._ended = threading.Event()
+        self._closed = threading.Event()
+        self._rows: list[Row] = []
+
+    def run(self, is_alive: Any) -> None:
+        """Look until the end is asked for, and then until the rows are taken; or until the worker is gone."""
+        for surface in self._surfaces:
+            surface.begin()
+        self._phase = "ready"
+        while not self._ended.wait(_INTERVAL):
+            if not is_alive() or time.monotonic() - self._asked > _IDLE_SECONDS:
+                self._ended.set()
+                self._closed.set()
+                break
+            running = self._running()
+            for surface in self._surfaces:
+                surface.look(running)
+        everybody = list(self._watched.values())
+        for surface in self._surfaces:
+            self._rows += surface.end(everybody)
+        self._rows = list(map(self._with_core_dumps, self._rows))
+        self._phase = "done"
+        self._closed.wait(_IDLE_SECONDS)
+
+    def answer(self, request: Mapping[str, Any], pid: int) -> Mapping[str, Any]:
+        """Answer one of the worker's processes."""
+        op = request.get("op")
+        if op == "secrets":
+            return self._secrets(int(request["execution_id"]), list(map(str, request["names"])), pid)
+        if op == "values":
+            self._seeker.add(int(request["execution_id"]), dict(request["values"]))
+            return {}
+        self._asked = time.monotonic()
+        if op == "watch":
+            return self._watch(request)
+        if op == "over":
+            return self._over(int(request["execution_id"]), int(request.get("core_dumps") or 0))
+        if op == "end":
+            self._ended.set()
+        elif op == "close":
+            self._ended.set()
+            self._closed.set()
+        return self._told()
+
+    def _told(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"phase": self._phase}
+        if self._phase == "ready":
+            told["canaries"] = [
+                {"ref": action.ref, "runtime": _label(action)}
+                for action in self._registry.actions
+                if action.pack.ref == CANARY_PACK
+            ]
+        if self._phase == "done":
+            told["rows"] = [row.to_dict() for row in self._rows]
+            told["ignored"] = sorted({name for _, name in self._seeker.ignored})
+        return told
+
+    def _watch(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        ref = str(request.get("ref"))
+        if ref not in self._registry:
+            return {"refused": f"this worker has no action {ref}"}
+        action = self._registry.get(ref)
+        number = int(request["execution_id"])
+        with self._lock:
+            self._watched[number] = Watched(number, str(request["task_id"]), _label(action), main_pid=self._main_pid)
+            self._real[number] = bool(request.get("real"))
+            self._refs[number] = {str(name): str(text) for name, text in dict(request.get("refs") or {}).items()}
+        return {"runtime": _label(action), "secrets": sorted(action.secrets)}
+
+    def _secrets(self, execution_id: int, names: Sequence[str], pid: int) -> dict[str, Any]:
+        with self._lock:
+            watched = self._watched.get(execution_id)
+            if watched is None or watched.is_over:
+                return {"refused": "leak-check does not watch this execution: it gets no secret"}
+            watched.pool_pid = pid
+            refs = {name: text for name, text in self._refs[execution_id].items() if name in names}
+            real = self._real[execution_id]
+        if real:
+            return {"values": {}, "refs": {}}
+        values = {
+            name: make_short_canary() if name.endswith("_short") else make_canary()
+            for name in names
+            if name not in refs
+        }
+        self._seeker.add(execution_id, values)
+        return {"values": values, "refs": refs}
+
+    def _over(self, execution_id: int, core_dumps: int) -> dict[str, Any]:
+        with self._lock:
+            watched = self._watched.get(execution_id)
+            if watched is not None:
+                watched.is_over = True
+                if core_dumps > 0:
+                    self._core_dumps[watched.runtime] = core_dumps
+        return {}
+
+    def _running(self) -> list[Watched]:
+        with self._lock:
+            running = [each for each in self._watched.values() if not each.is_over]
+        for each in running:
+            if each.pool_pid and not each.launcher_pid:
+                busy = [launcher.pid for launcher in launchers_below(each.pool_pid) if launcher.busy]
+                each.launcher_pid = busy[0] if busy else 0
+        return running
+
+    def _with_core_dumps(self, row: Row) -> Row:
+        """Add what a canary has seen itself: the kernel told it that a process of its own had left a core dump."""
+        if row.surface != "core files" or row.runtime not in self._core_dumps:
+            return row
+        said = f"the kernel says of {self._core_dumps[row.runtime]} crashed processes that they dumped core"
+        return Row(row.surface, row.runtime, "LEAK", row.why, (*row.hits, Hit("canary", "core dump", said)))
+
+
+def _label(action: Action) -> str:
+    return f"{action.runtime_name} (exec)" if action.isolation == "exec" else action.runtime_name

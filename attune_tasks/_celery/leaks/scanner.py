@@ -1,0 +1,74 @@
+"""The scanner: a process of its own, so that no canary is in the memory of the worker's main process.
+
+``python -m attune_tasks._celery.leaks.scanner``, with a pickled ScannerTask on standard input: started by the worker's
+main process only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import socket
+import sys
+import threading
+from typing import Any
+
+from attune_tasks._celery.leaks.check import Check
+from attune_tasks._celery.leaks.names import SCANNER_COMMAND
+from attune_tasks._celery.leaks.scanner_socket import ScannerServer, log_address
+from attune_tasks._celery.leaks.scanner_task import ScannerTask
+from attune_tasks._celery.leaks.surfaces import LogSurface, all_surfaces
+from attune_tasks._celery.per_app import state_of
+from attune_tasks._celery.undumpable import become_undumpable
+from attune_tasks.errors import place_of
+from attune_tasks.leaks import ValueSeeker
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run one check."""
+    become_undumpable()
+    sys.excepthook = _tell_place_only
+    task: ScannerTask = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - of our own parent, over a pipe
+    if os.getppid() != task.main_pid:
+        return 1
+    task.app.set_current()
+    seeker = ValueSeeker()
+    surfaces = all_surfaces(task, seeker)
+    check = Check(state_of(task.app).registry, task.main_pid, seeker, surfaces)
+    logs = [surface for surface in surfaces if isinstance(surface, LogSurface)]
+    with (
+        ScannerServer(task.address, task.main_pid, check.answer) as server,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as records,
+    ):
+        records.bind(log_address(task.address))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=_take_records, args=(records, logs), daemon=True).start()
+        check.run(lambda: os.getppid() == task.main_pid)
+        server.shutdown()
+    return 0
+
+
+def _take_records(records: socket.socket, surfaces: list[LogSurface]) -> None:
+    while True:
+        try:
+            said: dict[str, Any] = json.loads(records.recv(1 << 17))
+            for surface in surfaces:
+                surface.feed(str(said["text"]).encode(), f"a record that process {int(said['pid'])} logged")
+        except OSError:
+            return
+        except (ValueError, KeyError, TypeError):
+            continue
+
+
+def _tell_place_only(_: Any, error: BaseException, __: Any) -> None:
+    sys.stderr.write(f"leak-check's scanner: {type(error).__name__} at {place_of(error)}\n")
+
+
+if __name__ == "__main__":
+    # Under its own name, so that what is pickled is found here.
+    from importlib import import_module
+
+    sys.exit(import_module(SCANNER_COMMAND).main())

@@ -1,0 +1,23 @@
+"""What a scanner is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from celery import Celery
+
+__all__ = ["ScannerTask"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScannerTask:
+    """What a scanner is started with. It holds the app's configuration, and so the broker's password."""
+
+    app: Celery
+    address: str
+    main_pid: int
+    worker: str
+    """``name@host``"""
+    own_redis: bool = False
+    flower: str | None = None
+    vault_audit_log: str | None = None

@@ -1,0 +1,127 @@
+"""``attune-tasks leak-check``: looks for secrets wherever they could show, on the user's own set-up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from attune_tasks.cli.asking import asking
+from attune_tasks.cli.exits import ERROR
+from attune_tasks.cli.group import complain
+from attune_tasks.cli.leak_table import told
+from attune_tasks.cli.loading import load_app
+from attune_tasks.cli.parameters import parameter_options, read_parameters
+
+if TYPE_CHECKING:
+    from attune_tasks._celery.leaks.client import CheckResult, RemoteCheck
+    from attune_tasks.result import ExecutionResult
+
+__all__ = ["leak_check"]
+
+_LEAK: Final = 1
+_CANARY_SECONDS: Final = 120.0
+
+
+@click.command("leak-check")
+@click.argument("ref", required=False)
+@parameter_options
+@click.option("--worker", metavar="NAME@HOST", help="The worker to look at; needed where several take part.")
+@click.option(
+    "--canary-ref",
+    metavar="REFERENCE",
+    help="A secret made for this, as vault://secret/leak-check#canary: canaries get it as a real secret is got.",
+)
+@click.option("--real", is_flag=True, help="With REF: its real secrets in place of canaries. Asks first.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--own-redis", is_flag=True, help="MONITOR shows all that any client says: only where it is yours alone.")
+@click.option("--flower", metavar="URL", help="Where Flower is; default: http://127.0.0.1:5555, if there.")
+@click.option("--vault-audit-log", metavar="PATH", help="Vault's audit log, on the worker's host.")
+@click.option(
+    "--self-test", is_flag=True, help="Run actions that leak on purpose, on a worker of its own: each must be caught."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+@click.pass_context
+def leak_check(  # noqa: PLR0913 - one per option
+    context: click.Context,
+    *,
+    ref: str | None,
+    pairs: Sequence[str],
+    document: str | None,
+    worker: str | None,
+    canary_ref: str | None,
+    real: bool,
+    yes: bool,
+    own_redis: bool,
+    flower: str | None,
+    vault_audit_log: str | None,
+    self_test: bool,
+    as_json: bool,
+) -> None:
+    """Run canary actions, or the action REF with canaries for its secrets, and look for them everywhere.
+
+    The worker takes part where its setting leak_check.enabled says so. Processes, memory and files are looked at there;
+    no value comes back. Ends with 1 where a secret shows.
+    """
+    if (real or pairs or document) and ref is None:
+        msg = "--real, -p and --parameters are for an action REF"
+        raise click.UsageError(msg)
+    if canary_ref and ref is not None:
+        msg = "--canary-ref is for the canary actions: with REF use --real"
+        raise click.UsageError(msg)
+    if real and not yes:
+        click.confirm(f"Run {ref} with its real secrets, and look for them?", abort=True, err=True)
+    app = load_app(context)
+    with asking("nothing was looked at"):
+        from attune_tasks._celery.leaks.client import CheckOptions, RemoteCheck, find_worker
+
+        name = find_worker(app, worker)
+        with RemoteCheck(app, name, CheckOptions(own_redis, flower, vault_audit_log)) as check:
+            if ref is None:
+                failed = _run_canaries(check, canary_ref)
+            else:
+                failed = _run_own(check, ref, read_parameters(pairs, document, None), real=real)
+            found = check.end()
+    _show(found, as_json=as_json)
+    if found.leaks:
+        context.exit(_LEAK)
+    if failed:
+        context.exit(ERROR)
+
+
+def _run_canaries(check: RemoteCheck, canary_ref: str | None) -> bool:
+    """Run all canary actions; give whether one did not end as it should."""
+    failed = False
+    refs = {"canary": canary_ref} if canary_ref else {}
+    for ref, runtime in check.canaries:
+        complain(f"{ref} ({runtime}) …")
+        result = check.run(ref, refs=refs, timeout=_CANARY_SECONDS)
+        if result.status != ("failed" if ref.endswith("_fails") else "succeeded"):
+            complain(f"{ref} did not end as it should: {_end_of(result)}")
+            failed = True
+    return failed
+
+
+def _run_own(check: RemoteCheck, ref: str, parameters: dict[str, Any], *, real: bool) -> bool:
+    """Run the user's action; give whether it could not be run."""
+    complain(f"{ref} …")
+    result = check.run(ref, parameters, real=real)
+    complain(f"{ref}: {_end_of(result)}")
+    return result.status == "error"
+
+
+def _end_of(result: ExecutionResult) -> str:
+    error = result.error or {}
+    return f"{result.status}: {error['message']}" if "message" in error else result.status
+
+
+def _show(found: CheckResult, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"rows": [row.to_dict() for row in found.rows], "ignored": list(found.ignored)}))
+        return
+    for line in told(found.rows):
+        click.echo(line)
+    if found.ignored:
+        click.echo(f"not looked for, for they are too short to be told from chance: {', '.join(found.ignored)}")
