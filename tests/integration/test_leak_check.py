@@ -51,7 +51,7 @@ def keys(place: Place) -> set[bytes]:
 
 def listening_at(pid: int) -> str:
     """Give the name of the socket at which a scanner listens, as /proc/net/unix writes it."""
-    links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
     for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines():
         *_, state, inode, name = line.split()[-3:] if line.split()[-1].startswith("@") else ("", "", "")
         if f"socket:[{inode}]" in links and state == "01" and not name.endswith("-log"):
