@@ -35,6 +35,10 @@ class Findings:
             self._note(each, where, program)
         return bool(found)
 
+    def add(self, execution_id: int, what: str, where: str, program: str = "") -> None:
+        """Note what must not be there whatever it holds, such as a core dump, as an execution's."""
+        self._note(Found(execution_id, "(any)", what), where, program)
+
     def not_looked_at(self, why: str, runtime: str = "") -> None:
         """Say that nothing is seen of this surface, for one runtime or for all, and what to do about it."""
         self._unseen.setdefault(runtime, {})[self.seeker.mask(why)] = None

@@ -1,0 +1,144 @@
+"""The surfaces of what others on the machine can read: a user who has nothing to do with it, and the action's own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from attune_tasks.leaks.findings import Findings
+from attune_tasks.leaks.processes.reading_as import Itself, OtherUser, ReaderError, Reads
+from attune_tasks.leaks.processes.tables import search_texts
+from attune_tasks.leaks.processes.texts import user_of
+from attune_tasks.leaks.processes.watching import Processes, Seen
+from attune_tasks.leaks.rows import Row
+from attune_tasks.leaks.surface import Seeker, Watched
+
+__all__ = ["ViewSurface"]
+
+_BETWEEN: Final = 0.4
+"""Seconds between two looks."""
+_READERS: Final = 5
+"""Started for one user, after which it is given up: an action of that user may end them."""
+_NOBODY: Final = 65534
+
+
+class ViewSurface:
+    """Reads the processes as another user."""
+
+    def __init__(self, name: str, seeker: Seeker, processes: Processes, *, same: bool) -> None:
+        """Read as the action's own user where `same`, else as ``nobody``."""
+        self.name = name
+        self._same = same
+        self._findings = Findings(name, seeker)
+        self._processes = processes
+        self._readers: dict[int, Reads] = {}
+        self._started: dict[int, int] = {}
+        self._looked_through: set[int] = set()
+        self._users: dict[int, int] = {}
+        self._seen: set[str] = set()
+        self._next = 0.0
+
+    def begin(self) -> None:
+        """Say what can't be seen from here."""
+        if not self._same and os.geteuid():
+            self._findings.not_looked_at("only root can become another user: run the worker as root")
+
+    def look(self, executions: Sequence[Watched]) -> None:
+        """Look once, if the last look is long enough ago."""
+        seen = self._processes.of(self, executions)
+        if time.monotonic() >= self._next:
+            self._look(seen)
+            self._next = time.monotonic() + _BETWEEN
+
+    def end(self, executions: Sequence[Watched]) -> Iterable[Row]:
+        """Look at what is left, and give the rows."""
+        self._looked_through.clear()
+        self._look(self._processes.of(self, executions))
+        for reader in self._readers.values():
+            reader.close()
+        for runtime in dict.fromkeys(execution.runtime for execution in executions):
+            if runtime not in self._seen:
+                self._findings.not_looked_at("no process was read: it ended too soon, or none started", runtime)
+        return list(self._findings.rows(executions))
+
+    def _look(self, seen: Sequence[Seen]) -> None:
+        if not self._same and os.geteuid():
+            return
+        for process in seen:
+            if self._same and process.role in {"launcher", "action"}:
+                user = user_of(process.pid)
+                for execution in process.executions if user is not None else ():
+                    self._users.setdefault(execution.execution_id, user or 0)
+        nobody = _nobody()
+        for process in seen:
+            for execution in process.executions:
+                user = self._users.get(execution.execution_id) if self._same else nobody
+                if user is not None:
+                    self._read(process, execution, user)
+
+    def _read(self, process: Seen, execution: Watched, user: int) -> None:
+        reads = self._reader(user, execution.runtime)
+        if reads is None:
+            return
+        try:
+            search_texts(self._findings, process.pid, reads.texts_of(process.pid))
+            self._seen.add(execution.runtime)
+            if self._same and user == 0:
+                self._findings.not_looked_at(
+                    "the action's user is root, who reads all memory: set run_as, or run the worker as another user",
+                    execution.runtime,
+                )
+            elif self._same and process.role in {"action", "other"}:
+                self._findings.partly(
+                    "the memory of the action's own processes is left out: it holds the secrets, and where they are"
+                    " started by exec their user may read it",
+                    execution.runtime,
+                )
+            else:
+                self._read_memory(reads, process, execution)
+        except ReaderError as error:
+            self._findings.partly(f"as user {user}: {error}", execution.runtime)
+            self._readers.pop(user).close()
+
+    def _read_memory(self, reads: Reads, process: Seen, execution: Watched) -> None:
+        if process.pid in self._looked_through:
+            return
+        self._looked_through.add(process.pid)
+        whole = False
+        for frame in reads.memory_of(process.pid):
+            if frame == b"":
+                whole = True
+            elif not whole:
+                self._findings.search(frame, f"memory of {process}")
+            elif frame == b"cut":
+                self._findings.partly(
+                    f"not all memory of {process} was looked at, and it can be read", execution.runtime
+                )
+
+    def _reader(self, user: int, runtime: str) -> Reads | None:
+        if user not in self._readers:
+            if user == os.geteuid():
+                self._readers[user] = Itself()
+            elif os.geteuid():
+                self._findings.not_looked_at(f"only root can become user {user}: run the worker as root", runtime)
+                return None
+            else:
+                self._started[user] = self._started.get(user, 0) + 1
+                if self._started[user] > _READERS:
+                    return None
+                try:
+                    self._readers[user] = OtherUser(user)
+                except OSError as error:
+                    self._findings.partly(f"no process of user {user} could be started: {error.strerror}", runtime)
+                    return None
+        return self._readers[user]
+
+
+def _nobody() -> int:
+    try:
+        return pwd.getpwnam("nobody").pw_uid
+    except KeyError:
+        return _NOBODY
