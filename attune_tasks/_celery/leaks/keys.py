@@ -1,0 +1,100 @@
+"""The surfaces "broker keys" and "backend keys": what stands there now, looked at while executions run and at the end.
+
+Where it stands, a source knows (`redis_keys`, `folder_keys`); here is how often it is looked at, and for how long.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from attune_tasks._celery.leaks.base import CelerySurface, say
+from attune_tasks.leaks import Row, Seeker, Watched
+
+__all__ = ["KeySource", "KeysSurface", "Place"]
+
+_SWEEP_SECONDS: Final = 1.0
+"""How often all that is ours is looked at while something runs; what is the executions' own, at each look."""
+_LOOK_BOUND: Final = 0.25
+_END_BOUND: Final = 5.0
+_BYTES: Final = 64 << 20
+_FAILURES: Final = 3
+
+
+class Place(NamedTuple):
+    """One thing that stands somewhere."""
+
+    where: str
+    data: bytes
+
+
+class KeySource(Protocol):
+    """Where keys stand."""
+
+    def open(self) -> None:
+        """Make ready. Raises what a client raises."""
+
+    def read(self, executions: Sequence[Watched], *, sweep: bool) -> Iterator[Place]:
+        """Give what is the executions' own; with `sweep`, then all that is the app's. Raises what a client raises."""
+
+
+class KeysSurface(CelerySurface):
+    """What stands in a broker or a backend."""
+
+    def __init__(self, name: str, seeker: Seeker, source: KeySource | None, why_not: str = "") -> None:
+        """Look at `source`; None: at nothing, because of `why_not`."""
+        super().__init__(name, seeker)
+        self._source = source
+        self._why_not = why_not
+        self._swept = 0.0
+        self._failures = 0
+        self._has_read = False
+
+    def begin(self) -> None:
+        """Make the source ready."""
+        if self._source is None:
+            self._not_looked_at(self._why_not)
+            return
+        try:
+            self._source.open()
+        except Exception as error:  # noqa: BLE001 - whatever a client raises: its text may quote the URL
+            self._source = None
+            self._not_looked_at(f"the server can't be asked ({say(error)}): see `attune-tasks doctor`")
+
+    def look(self, executions: Sequence[Watched]) -> None:
+        """Look at what is the executions' own, and each second at all that is the app's."""
+        now = time.monotonic()
+        sweep = now - self._swept >= _SWEEP_SECONDS
+        if sweep:
+            self._swept = now
+        self._read(executions, sweep=sweep, seconds=_LOOK_BOUND)
+
+    def end(self, executions: Sequence[Watched]) -> Iterable[Row]:
+        """Look at all of it once more."""
+        self._failures = 0  # it may have come back
+        bounded = self._read(executions, sweep=True, seconds=_END_BOUND)
+        if bounded:
+            self._partly(bounded)
+        if self._source is not None and not self._has_read:
+            self._not_looked_at("the server did not answer: see `attune-tasks doctor`")
+        return super().end(executions)
+
+    def _read(self, executions: Sequence[Watched], *, sweep: bool, seconds: float) -> str:
+        """Search; give what was not seen for want of time or because it was too much."""
+        if self._source is None or self._failures >= _FAILURES:
+            return ""
+        deadline = time.monotonic() + seconds
+        left = _BYTES
+        try:
+            for number, place in enumerate(self._source.read(executions, sweep=sweep)):
+                self._search(place.data, place.where)
+                left -= len(place.data)
+                if left < 0 or time.monotonic() > deadline:
+                    return f"after {number + 1} entries it was too much; empty it, or look at a server of its own"
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failures += 1
+            self._partly(f"a look failed ({say(error)})")
+        else:
+            self._has_read = True
+        return ""

@@ -1,0 +1,157 @@
+"""The Redis servers that an app uses, each with a client that gives up soon, and the names of what stands there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+
+from celery import Celery
+
+from attune_tasks._celery.live_client import impatient
+from attune_tasks._celery.shared_state import is_redis
+
+__all__ = [
+    "BrokerRedis",
+    "backend_client",
+    "broker_driver",
+    "broker_redis",
+    "glob_escaped",
+    "read_key",
+    "scan",
+    "shown_key",
+]
+
+_CONNECT_SECONDS: Final = 2
+_ITEMS: Final = 1000
+"""Of one list, set, hash or stream."""
+_STRING_BYTES: Final = 4 << 20
+_SCANNED_AT_ONCE: Final = 1000
+_REPLIES: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.reply\.")
+
+
+@dataclass(slots=True)
+class BrokerRedis:
+    """A broker that is a Redis."""
+
+    client: Any
+    """Sees keys as they are, whatever kombu's prefix is."""
+    prefix: str
+    """In front of each key: kombu's ``global_keyprefix``."""
+    fanout: str
+    """In front of the channels of events and control commands; empty where they have no prefix."""
+    unacked: tuple[str, ...]
+    separator: str
+    priorities: tuple[int, ...] = field(default=(0,))
+
+    def queue_keys(self, queue: str) -> list[str]:
+        """Name the lists of one queue."""
+        tails = ("", *(f"{self.separator}{each}" for each in self.priorities if each))
+        return [f"{self.prefix}{queue}{tail}" for tail in tails]
+
+
+def broker_driver(app: Celery) -> str:
+    """Give kombu's name of the broker's kind: ``redis``, ``py-amqp``, and others."""
+    with app.connection_for_read() as connection:
+        return str(connection.transport.driver_type)
+
+
+def broker_redis(app: Celery) -> BrokerRedis:
+    """Give the broker, which must be a Redis. Raises what kombu and the client raise for one that is away."""
+    with app.connection_for_read() as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_SECONDS)
+        channel: Any = connection.default_channel
+        with channel.conn_or_acquire() as client:
+            return BrokerRedis(
+                _plain(impatient(client)),
+                channel.global_keyprefix,
+                channel.keyprefix_fanout,
+                (channel.unacked_key, channel.unacked_index_key, channel.unacked_mutex_key),
+                channel.sep,
+                tuple(channel.priority_steps),
+            )
+
+
+def _plain(client: Any) -> Any:
+    """Give a client of the same pool that knows nothing of kombu's prefixes."""
+    from redis import Redis
+
+    return Redis(connection_pool=client.connection_pool)
+
+
+def backend_client(app: Celery) -> Any:
+    """Give a client of the result backend; None where that is no Redis."""
+    backend: Any = app.backend
+    return impatient(backend.client) if is_redis(backend) else None
+
+
+def glob_escaped(text: str) -> str:
+    """Give a pattern of Redis that means `text` and nothing else."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in text)
+
+
+def shown_key(key: str | bytes) -> str:
+    """Give a key as rows name it. Each question to a worker has a queue for its answer: all of them are one place."""
+    text = key.decode(errors="replace") if isinstance(key, bytes) else key
+    return _REPLIES.sub("….reply.", text)
+
+
+def scan(client: Any, pattern: str, at_most: int) -> Iterator[bytes]:
+    """Give the keys that fit `pattern`, and at most so many; the caller minds the time."""
+    yield from islice(client.scan_iter(match=pattern, count=_SCANNED_AT_ONCE), at_most)
+
+
+def read_key(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
+    """Give what stands at a key, whatever its type is: the type or field, and the bytes. Bounded in both."""
+    kind = client.type(key)
+    reader = _READERS.get(kind.decode() if isinstance(kind, bytes) else str(kind))
+    if reader is not None:  # else it has expired meanwhile, or a module has types of its own
+        yield from reader(client, key)
+
+
+def _string(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
+    yield "string", _bytes(client.getrange(key, 0, _STRING_BYTES))
+
+
+def _list(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
+    yield from (("list", _bytes(each)) for each in client.lrange(key, 0, _ITEMS))
+
+
+def _sorted_set(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
+    yield from (("zset", _bytes(each)) for each in client.zrange(key, 0, _ITEMS))
+
+
+def _set(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
+    yield from (("set", _bytes(each)) for each in islice(client.sscan_iter(key), _ITEMS))
+
+
+def _hash(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
+    for name, value in islice(client.hscan_iter(key), _ITEMS):
+        yield f"hash, field {_shown(name)}", _bytes(value)
+        yield "hash, a field's name", _bytes(name)
+
+
+def _stream(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
+    for entry_id, fields in client.xrevrange(key, count=_ITEMS):
+        for name, value in (fields or {}).items():
+            yield f"stream, entry {_shown(entry_id)}, field {_shown(name)}", _bytes(value)
+
+
+_READERS: Final[Mapping[str, Callable[[Any, str | bytes], Iterator[tuple[str, bytes]]]]] = {
+    "string": _string,
+    "list": _list,
+    "zset": _sorted_set,
+    "set": _set,
+    "hash": _hash,
+    "stream": _stream,
+}
+
+
+def _shown(value: Any) -> str:
+    return _bytes(value).decode(errors="replace")
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value if value is not None else "").encode()

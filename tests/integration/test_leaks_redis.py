@@ -1,0 +1,146 @@
+"""leak-check's surfaces of Celery on a Redis: honest executions are clean, and each leak made on purpose is found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from celery import Celery
+
+from attune_tasks._celery.leaks import CONTROLS, celery_surfaces
+from attune_tasks._celery.leaks.controls import VALUE_NAME, Control
+from attune_tasks.leaks import Row
+from tests.celery_worker import CeleryWorker
+from tests.integration.leaks_watch import Watch, control_sent, honest_sent, only, write_leak_packs
+from tests.integration.workers import Place, make_place, worker
+from tests.redis_server import RedisServer
+from tests.vault import free_port
+
+NAME = "leaks@here"
+HONEST = ("honest", "honest failure")
+FAILED = "error and traceback"
+# Where each control of a surface is to be found, and how it stands there.
+FOUND = {
+    ("broker keys", "waiting parameter"): ("key unacked, hash, field", "plain"),
+    ("backend keys", "secret"): ("key celery-task-meta-", "reversed"),
+    ("pub/sub", "secret"): ("channel celery-task-meta-", "reversed"),
+    ("commands (MONITOR)", "parameter"): ("command LPUSH celery", "plain"),
+    ("events", "name"): ("event task-received, field name", "plain"),
+    ("inspect", "parameter"): ("inspect active, args, text", "plain"),
+    ("result", "secret"): ("of task", "reversed"),
+    (FAILED, "secret"): ("ActionFailed, its text", "reversed"),
+    ("live stream", "secret"): ("stream attune:{attune_tasks}:live:", "reversed"),
+    ("log", "name"): ("worker.log", "plain"),
+}
+NAMES = tuple(dict.fromkeys(name for name, _ in FOUND))
+Rows = dict[tuple[str, str], Row]
+
+
+@pytest.fixture(scope="module")
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Run a Redis of its own, for MONITOR shows everything of all clients."""
+    server = RedisServer(tmp_path_factory.mktemp("leaks-redis"))
+    server.start()
+    try:
+        server.note("leak-check")
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, own_redis: RedisServer) -> Place:
+    made = make_place(tmp_path_factory.mktemp("leaks"), own_redis)
+    write_leak_packs(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def leaks_worker(place: Place) -> Iterator[CeleryWorker]:
+    with worker(place, "-c", "2", "-n", NAME) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def app(place: Place) -> Iterator[Celery]:
+    made = place.client()
+    made.main = "attune_tasks"  # by whose name the shared state is told from others
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def rows(place: Place, app: Celery, leaks_worker: CeleryWorker) -> Rows:
+    """Watch honest executions and all controls, each as a runtime of its own."""
+    pid = leaks_worker.process.pid
+    watch = Watch(app, lambda seeker: celery_surfaces(app, seeker, NAME, own_redis=True, main_pid=pid), pid)
+    watch.run(partial(honest_sent, place, app), HONEST[0])
+    watch.run(partial(honest_sent, place, app, fail=True), HONEST[1])
+    for control in {runtime_of(control): control for control in CONTROLS}.values():
+        watch.run(partial(control_sent, place, app, control=control), runtime_of(control))
+    return watch.end()
+
+
+def runtime_of(control: Control) -> str:
+    """Name a control as the rows do: some surfaces have the same."""
+    return f"{control.action}, {control.how}"
+
+
+@pytest.mark.parametrize("runtime", HONEST)
+@pytest.mark.parametrize("name", NAMES)
+def test_an_honest_execution_is_clean(rows: Rows, name: str, runtime: str) -> None:
+    row = rows[name, runtime]
+    if (name, runtime) == (FAILED, "honest"):
+        assert (row.verdict, row.why) == ("not looked at", "no execution of this runtime has failed: run one that does")
+    else:
+        assert row.verdict == "clean", row
+
+
+@pytest.mark.parametrize("control", [each for each in CONTROLS if each.surface != "Flower"], ids=str)
+def test_each_control_is_found_at_its_place(rows: Rows, control: Control) -> None:
+    row = rows[control.surface, runtime_of(control)]
+    assert row.verdict == "LEAK", row
+    where, variant = FOUND[control.surface, control.how]
+    assert [hit for hit in row.hits if where in hit.where and hit.variant == variant], row.hits
+    assert {hit.secret for hit in row.hits} == {VALUE_NAME}
+
+
+def test_what_a_secret_does_not_come_near_stays_clean_while_it_leaks_elsewhere(rows: Rows) -> None:
+    runtime = "leak_controls.reversed_output, secret"
+    clean = {name for name in NAMES if rows[name, runtime].verdict == "clean"}
+    assert clean >= {"broker keys", "inspect", "log"}
+
+
+def test_monitor_is_for_a_server_of_ones_own(app: Celery) -> None:
+    watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME), "commands (MONITOR)"))
+    assert "--own-redis" in watch.end_of_nothing()["commands (MONITOR)"].why
+
+
+def test_a_worker_that_does_not_answer_is_not_looked_at(app: Celery) -> None:
+    watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, "nobody@here"), "inspect"))
+    row = watch.end_of_nothing()["inspect"]
+    assert row.verdict == "not looked at"
+    assert "nobody@here answered no inspect command" in row.why
+
+
+def test_executions_of_another_broker_have_no_events_and_no_result(app: Celery) -> None:
+    watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME), "events", "result"))
+    rows = watch.end_of_nothing()
+    assert {row.verdict for row in rows.values()} == {"not looked at"}
+    assert "worker_send_task_events" in rows["events"].why
+    assert "final state" in rows["result"].why
+
+
+def test_servers_that_are_away_are_not_looked_at() -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    app = Celery("away", broker=url, backend=url, set_as_current=False)
+    app.conf.update(redis_retry_on_timeout=False, result_backend_always_retry=False)
+    names = ("broker keys", "backend keys", "pub/sub", "commands (MONITOR)", "live stream")
+    started = time.monotonic()
+    watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME, own_redis=True), *names))
+    rows = watch.end_of_nothing()
+    assert {name: row.verdict for name, row in rows.items()} == dict.fromkeys(names, "not looked at")
+    assert all(str(url) not in row.why for row in rows.values())
+    assert time.monotonic() - started < 30
