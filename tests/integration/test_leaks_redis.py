@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 from celery import Celery
 
-from attune_tasks._celery.leaks import CONTROLS, celery_surfaces
-from attune_tasks._celery.leaks.controls import VALUE_NAME, Control
+from attune_tasks._celery.leaks.controls import CONTROLS, VALUE_NAME, Control
+from attune_tasks._celery.leaks.surfaces import celery_surfaces
 from attune_tasks.leaks import Row
 from tests.celery_worker import CeleryWorker
 from tests.integration.leaks_watch import Watch, control_sent, honest_sent, only, write_leak_packs

@@ -13,6 +13,7 @@ from celery import Celery
 from attune_tasks._celery.asking_workers import ask_workers
 from attune_tasks._celery.control_names import LEAK_CHECK
 from attune_tasks._celery.enqueueing import enqueue
+from attune_tasks._celery.handle import Handle
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.ids import new_execution_id, task_id_of
 from attune_tasks.leaks import Row
@@ -24,6 +25,8 @@ _ANSWER_SECONDS: Final = 10.0
 _READY_SECONDS: Final = 30.0
 _END_SECONDS: Final = 300.0
 _PAUSE: Final = 0.2
+_PARKED_SECONDS: Final = 2.0
+"""For which a message is looked at that only waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class RemoteCheck:
         self._queue = ""
         self.canaries: list[tuple[str, str]] = []
         """Ref and runtime of each canary action that the worker has."""
+        self.controls: list[tuple[str, list[str]]] = []
+        """Ref of each action that leaks on purpose, and the surfaces that must catch it."""
 
     def __enter__(self) -> Self:
         """Have the scanner started. Raises AttuneTasksError."""
@@ -95,6 +100,7 @@ class RemoteCheck:
             self._close()
             raise
         self.canaries = [(str(each["ref"]), str(each["runtime"])) for each in ready["canaries"]]
+        self.controls = [(str(each["ref"]), list(map(str, each["surfaces"]))) for each in ready["controls"]]
         return self
 
     def __exit__(
@@ -126,6 +132,21 @@ class RemoteCheck:
         dumps = value.get("core_dumps") if isinstance(value, Mapping) else 0
         self._ask("over", execution_id=ids["execution_id"], core_dumps=dumps if isinstance(dumps, int) else 0)
         return result
+
+    def send_control(self, number: int, label: str, timeout: float) -> str:
+        """Have a control sent whose message leaks, and wait for its end; give what went wrong with it, if anything.
+
+        Raises AttuneTasksError.
+        """
+        fault = ""
+        sent = self._ask("send", number=number, label=label)
+        if sent["runs"]:
+            result = Handle(self._app.AsyncResult(str(sent["task_id"]))).result(timeout)
+            fault = result.error["message"] if result.error else ""
+        else:
+            time.sleep(_PARKED_SECONDS)
+        self._ask("over", execution_id=str(sent["execution_id"]))
+        return fault
 
     def end(self) -> CheckResult:
         """Have the rest looked at, and give what was found."""

@@ -66,8 +66,14 @@ class SentControl(NamedTuple):
     """Whether a worker runs it; else it only waits, until :func:`remove_parked`."""
 
 
-def send_control(
-    app: Celery, control: Control, value: str, tell: Callable[[int, Mapping[str, str]], None], *, seconds: int = 2
+def send_control(  # noqa: PLR0913 - what leaks, whose it is, and the way it goes
+    app: Celery,
+    control: Control,
+    value: str,
+    tell: Callable[[int, Mapping[str, str]], None],
+    *,
+    seconds: int = 2,
+    queue: str | None = None,
 ) -> SentControl:
     """Send a control; `value` is what leaks, where its `how` is another than ``secret``.
 
@@ -78,7 +84,7 @@ def send_control(
     import attune_tasks.tasks  # noqa: F401 - registers the task
 
     execution_id = new_execution_id()
-    options: dict[str, Any] = {"task_id": task_id_of(execution_id)}
+    options: dict[str, Any] = {"task_id": task_id_of(execution_id)} | ({"queue": queue} if queue else {})
     parameters: dict[str, Any] = {"seconds": seconds}
     runs = True
     if control.how != "secret":

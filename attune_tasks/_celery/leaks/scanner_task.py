@@ -18,6 +18,8 @@ class ScannerTask:
     main_pid: int
     worker: str
     """``name@host``"""
+    queue: str
+    """By which the check's executions come."""
     own_redis: bool = False
     flower: str | None = None
     vault_audit_log: str | None = None

@@ -72,7 +72,7 @@ class MemorySurface:
 
     def _go_on(self, process: Seen, until: float) -> None:
         walk = self._walks.setdefault(process.pid, _Walk())
-        walk.begin_if_due(process.pid)
+        walk.begin_if_due(process.pid, {execution.execution_id for execution in process.executions})
         while walk.chunks is not None and time.monotonic() < until:
             try:
                 chunk = next(walk.chunks, None)
@@ -113,13 +113,15 @@ class _Walk:
     def __init__(self) -> None:
         self.chunks: Iterator[Chunk] | None = None
         self._started: int | None = None
+        self._executions: set[int] = set()
         self._next = 0.0
         self._pause = _FIRST_PAUSE
 
-    def begin_if_due(self, pid: int) -> None:
-        """Begin with a process that is another one than before, and else after a pause."""
+    def begin_if_due(self, pid: int, executions: set[int]) -> None:
+        """Begin anew with another process than before, or with another execution's, and else after a pause."""
         started = proc.started(pid)
-        if started != self._started:
+        if started != self._started or executions - self._executions:
+            self._executions |= executions
             self._started, self._next, self._pause, self.chunks = started, 0.0, _FIRST_PAUSE, None
         if self.chunks is None and time.monotonic() >= self._next:
             self.chunks = chunks_of(pid)
