@@ -68,7 +68,7 @@ def _take_records(records: socket.socket, surfaces: list[LogSurface]) -> None:
         try:
             said: dict[str, Any] = json.loads(records.recv(1 << 17))
             for surface in surfaces:
-                surface.feed(str(said["text"]).encode(), f"a record that process {int(said['pid'])} logged")
+                surface.feed(str(said["text"]).encode(), f"process {int(said['pid'])}")
         except OSError:
             return
         except (ValueError, KeyError, TypeError):
