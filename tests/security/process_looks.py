@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
 import os
-import threading
-from collections.abc import Sequence
+import select
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from attune_tasks import proc
 from attune_tasks._celery.launchers_seen import launchers_below
 from attune_tasks._celery.local_secrets import LiteralSecrets
 from attune_tasks.context import ExecutionRequest
 from attune_tasks.executor import ActionExecutor
 from attune_tasks.ids import new_execution_id
 from attune_tasks.known_packs import load_packs
-from attune_tasks.leaks import Row, Surface, ValueSeeker, Watched
+from attune_tasks.leaks import Hit, Row, ValueSeeker, Watched
 from attune_tasks.leaks.canaries import make_canary, make_short_canary
 from attune_tasks.leaks.processes import process_surfaces
-from attune_tasks.packs import PackRegistry
 from attune_tasks.settings import load_settings
 
-__all__ = ["CONTROLS", "HONEST", "looked_at", "rows_of", "write_honest"]
+__all__ = ["CONTROLS", "HONEST", "Look", "as_worker", "looked_at", "write_honest"]
 
 CONTROLS: Final = Path(__file__).parents[2] / "attune_tasks" / "_bundled" / "leak_packs"
 _PAUSE: Final = 0.1
@@ -72,65 +74,113 @@ def write_honest(folder: Path) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Look:
+    """What came of a look."""
+
+    rows: dict[str, Row]
+    """By the surface."""
+    status: str
+    error: str
+    values: dict[str, str]
+
+    def leaks(self) -> dict[str, list[Hit]]:
+        """Give the hits of each surface that has any."""
+        return {name: list(row.hits) for name, row in self.rows.items() if row.verdict == "LEAK"}
+
+    def to_json(self) -> str:
+        """Write it down, for another process."""
+        rows = {name: row.to_dict() for name, row in self.rows.items()}
+        return json.dumps({"rows": rows, "status": self.status, "error": self.error, "values": self.values})
+
+    @classmethod
+    def from_json(cls, text: str) -> Look:
+        """Take it up again."""
+        found = json.loads(text)
+        return cls(**{**found, "rows": {name: Row.from_dict(row) for name, row in found["rows"].items()}})
+
+
 def looked_at(  # noqa: PLR0913 - a test names what it needs
     ref: str,
-    packs: Path = CONTROLS,
+    packs: Path | str = CONTROLS,
     parameters: dict[str, Any] | None = None,
     *,
-    main_pid: int | None = None,
-    surfaces: Sequence[str] = (),
+    pool: str = "prefork",
+    undumpable: bool = True,
     settings: dict[str, Any] | None = None,
-) -> tuple[dict[str, Row], ValueSeeker, str]:
-    """Run an action and look at it; give the rows by surface, the seeker, and how it ended.
-
-    This process is the pool process; it is the main process, too, unless `main_pid` is another one.
-    """
-    seeker = ValueSeeker()
+) -> Look:
+    """Run an action in a worker of its own, look at it from this process, and give what was found."""
     values = {"canary": make_canary(), "canary_short": make_short_canary()}
-    loaded = load_settings(overrides={"packs": [str(packs)], **(settings or {})}, environ={}, directory=packs)
-    registry: PackRegistry = load_packs(loaded)
-    declared = registry.get(ref).secrets
-    executor = ActionExecutor(registry, LiteralSecrets({name: values[name] for name in declared}), loaded.settings)
+    seeker = ValueSeeker()
     execution_id = new_execution_id()
     seeker.add(execution_id, values)
-    watched = Watched(execution_id, "t", "shown", os.getpid() if main_pid is None else main_pid, os.getpid())
-    all_surfaces = [surface for surface in process_surfaces(seeker) if not surfaces or surface.name in surfaces]
-    before = {seen.pid for seen in launchers_below(os.getpid())}
-    status = []
-
-    def work() -> None:
-        result = executor.execute(ExecutionRequest(execution_id, ref, parameters or {}))
-        status.append(f"{result.status} {result.error} {result.stderr}")
-
-    for surface in all_surfaces:
-        surface.begin()
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        while thread.is_alive():
-            if not watched.launcher_pid:
-                new = [seen.pid for seen in launchers_below(os.getpid()) if seen.pid not in before and seen.busy]
-                watched.launcher_pid = new[0] if new else 0
-            _look(all_surfaces, watched)
-            thread.join(_PAUSE)
-        watched.is_over = True
-        return rows_of(all_surfaces, [watched]), seeker, status[0]
-    finally:
-        thread.join()
-        executor.close()
-
-
-def _look(surfaces: Sequence[Surface], watched: Watched) -> None:
-    if not watched.launcher_pid or proc.children(watched.launcher_pid) or watched.main_pid:
+    surfaces = process_surfaces(seeker)
+    told: dict[str, Any] = {"ref": ref, "packs": str(packs), "parameters": parameters or {}, "settings": settings or {}}
+    told |= {"execution_id": execution_id, "pool": pool, "undumpable": undumpable}
+    code = "from tests.security.process_looks import as_worker; as_worker()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd="/",
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        worker.stdin.write(json.dumps(told) + "\n")
+        worker.stdin.flush()
+        watched = Watched(execution_id, "t", "shown", worker.pid, int(worker.stdout.readline()))
         for surface in surfaces:
-            surface.look([watched])
+            surface.begin()
+        worker.stdin.write(json.dumps(values) + "\n")
+        worker.stdin.flush()
+        while not select.select([worker.stdout], [], [], _PAUSE)[0]:
+            if not watched.launcher_pid:
+                watched.launcher_pid = next((seen.pid for seen in launchers_below(watched.pool_pid)), 0)
+            for surface in surfaces:
+                surface.look([watched])
+        status, error = json.loads(worker.stdout.readline())
+        watched.is_over = True
+        rows = {}
+        for surface in surfaces:
+            (row,) = surface.end([watched])
+            assert (row.surface, row.runtime) == (surface.name, "shown")
+            rows[row.surface] = row
+        worker.stdin.write("end\n")
+    return Look(rows, status, error, values)
 
 
-def rows_of(surfaces: Sequence[Surface], executions: Sequence[Watched]) -> dict[str, Row]:
-    """End all surfaces; give the row of each, which has to be one for the sole runtime."""
-    rows = {}
-    for surface in surfaces:
-        (row,) = surface.end(executions)
-        assert (row.surface, row.runtime) == (surface.name, executions[0].runtime)
-        rows[surface.name] = row
-    return rows
+def as_worker() -> None:
+    """Be a worker: a main process, which never reads the values, and a pool process, which runs one execution."""
+    told = json.loads(_line())
+    if told["undumpable"]:
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE, as the worker does at its start
+    if told["pool"] == "prefork" and (pid := os.fork()):
+        os.waitpid(pid, 0)
+        return
+    sys.stdout.write(f"{os.getpid()}\n")
+    sys.stdout.flush()
+    values = json.loads(_line())
+    packs = Path(told["packs"])
+    loaded = load_settings(overrides={"packs": [str(packs)], **told["settings"]}, environ={}, directory=packs)
+    registry = load_packs(loaded)
+    declared = registry.get(told["ref"]).secrets
+    executor = ActionExecutor(registry, LiteralSecrets({name: values[name] for name in declared}), loaded.settings)
+    result = executor.execute(ExecutionRequest(told["execution_id"], told["ref"], told["parameters"]))
+    sys.stdout.write(json.dumps([result.status, f"{result.error} {result.stderr}"]) + "\n")
+    sys.stdout.flush()
+    _line()
+    executor.close()
+    os._exit(0)
+
+
+def _line() -> bytes:
+    """Read one line and not a byte more: the next one is another process's."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            break
+        line += byte
+    return line

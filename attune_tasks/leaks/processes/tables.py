@@ -31,14 +31,16 @@ class Tables:
         self._processes = processes
         self._searched: dict[int, int] = {}
         self._since = 0.0
+        self._seen: list[Seen] | None = None
         self._of: list[tuple[int, int]] = []
         self.surfaces = [_Table(name, self, seeker) for name in KINDS]
 
     def look(self, asking: _Table, executions: Sequence[Watched]) -> None:
         """Look at everything, if `asking` is the first of the surfaces in this look."""
         seen = self._processes.of(asking, executions)
-        if asking is not self.surfaces[0]:
+        if seen is self._seen:
             return
+        self._seen = seen
         of = [(execution.execution_id, execution.launcher_pid) for execution in executions]
         now = time.monotonic()
         if now - self._since > _ANEW or of != self._of:

@@ -68,14 +68,16 @@ class ViewSurface:
         if not self._same and os.geteuid():
             return
         for process in seen:
-            if self._same and process.role in {"launcher", "action"}:
+            if process.role in {"launcher", "action"}:
                 user = user_of(process.pid)
                 for execution in process.executions if user is not None else ():
                     self._users.setdefault(execution.execution_id, user or 0)
-        nobody = _nobody()
         for process in seen:
             for execution in process.executions:
-                user = self._users.get(execution.execution_id) if self._same else nobody
+                user = self._users.get(execution.execution_id)
+                if not self._same:
+                    # One who has nothing to do with it, also where actions run as nobody.
+                    user = _nobody() if user != _nobody() else _NOBODY - 1
                 if user is not None:
                     self._read(process, execution, user)
 

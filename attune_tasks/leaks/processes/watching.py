@@ -66,8 +66,8 @@ class Processes:
 
     def _look(self, executions: Sequence[Watched]) -> list[Seen]:
         # This process holds the values, and what it has started looks for them.
-        launchers = {execution.launcher_pid for execution in executions}
-        own = {os.getpid(), *proc.tree(os.getpid(), _AT_MOST, launchers)}
+        theirs = {pid for each in executions for pid in (each.main_pid, each.pool_pid, each.launcher_pid)}
+        own = {os.getpid(), *proc.tree(os.getpid(), _AT_MOST, theirs)}
         found: dict[int, tuple[Role, dict[int, Watched]]] = {}
         for role, pid, execution in self._parts(executions, own, found):
             if pid and pid not in own:
