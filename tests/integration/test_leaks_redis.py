@@ -147,9 +147,13 @@ def test_servers_that_are_away_are_not_looked_at() -> None:
     assert time.monotonic() - started < 30
 
 
-def test_keys_and_channels_are_found_behind_prefixes_and_other_keys_are_not_read(own_redis: RedisServer) -> None:
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_keys_and_channels_are_found_behind_prefixes_and_other_keys_are_not_read(
+    own_redis: RedisServer, protocol: int
+) -> None:
     database = own_redis.new_database()
-    app = Celery("prefixed", broker=own_redis.url(database), backend=own_redis.url(database), set_as_current=False)
+    url = own_redis.url(database)
+    app = Celery("prefixed", broker=url, backend=f"{url}?protocol={protocol}", set_as_current=False)
     app.conf.update(
         broker_transport_options={"global_keyprefix": "site_"},
         result_backend_transport_options={"global_keyprefix": "site:"},
