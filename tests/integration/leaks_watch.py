@@ -116,7 +116,7 @@ class Watch:
                 assert not sent.runs, "it did not end in time"
                 break
             time.sleep(0.05)
-        watched.is_over = True
+        watched.is_over = sent.runs
         return sent
 
     def end(self) -> dict[tuple[str, str], Row]:

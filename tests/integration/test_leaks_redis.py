@@ -11,7 +11,8 @@ from celery import Celery
 
 from attune_tasks._celery.leaks.controls import CONTROLS, VALUE_NAME, Control
 from attune_tasks._celery.leaks.surfaces import celery_surfaces
-from attune_tasks.leaks import Row
+from attune_tasks.leaks import Row, Watched
+from attune_tasks.leaks.canaries import make_short_canary
 from tests.celery_worker import CeleryWorker
 from tests.integration.leaks_watch import Watch, control_sent, honest_sent, only, write_leak_packs
 from tests.integration.workers import Place, make_place, worker
@@ -144,3 +145,54 @@ def test_servers_that_are_away_are_not_looked_at() -> None:
     assert {name: row.verdict for name, row in rows.items()} == dict.fromkeys(names, "not looked at")
     assert all(str(url) not in row.why for row in rows.values())
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_keys_and_channels_are_found_behind_prefixes_and_other_keys_are_not_read(
+    own_redis: RedisServer, protocol: int
+) -> None:
+    database = own_redis.new_database()
+    url = own_redis.url(database)
+    app = Celery("prefixed", broker=url, backend=f"{url}?protocol={protocol}", set_as_current=False)
+    app.conf.update(
+        broker_transport_options={"global_keyprefix": "site_"},
+        result_backend_transport_options={"global_keyprefix": "site:"},
+        task_send_sent_event=True,
+    )
+    names = ("broker keys", "backend keys", "pub/sub")
+    watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME), *names))
+    value, other = make_short_canary(), make_short_canary()
+    watched = [Watched(number, f"task-{number}", name) for number, name in enumerate(("ours", "of others"))]
+    watch.watched += watched
+    watch.seeker.add(0, {"value": value})
+    watch.seeker.add(1, {"value": other})
+    app.send_task("some.task", args=[value], task_id="task-0")
+    app.backend.store_result("task-0", {"text": value}, "SUCCESS")
+    with own_redis.client(database) as client:
+        client.set("anything", other)
+        client.rpush("another:queue", other)
+        client.publish("another channel", other)
+    found = watch.end()
+    where = {name: {hit.where.partition(",")[0] for hit in found[name, "ours"].hits} for name in names}
+    assert where == {
+        "broker keys": {"key site_celery"},
+        "backend keys": {"key site:celery-task-meta-task-0"},
+        "pub/sub": {"channel site:celery-task-meta-task-0", f"channel site_/{database}.celeryev/task.sent"},
+    }
+    assert {found[name, "of others"].verdict for name in names} == {"clean"}
+    app.close()
+
+
+def test_a_user_who_may_not_monitor_is_told_so(own_redis: RedisServer) -> None:
+    password = make_short_canary()
+    with own_redis.client() as client:
+        client.execute_command("ACL", "SETUSER", "limited", "on", f">{password}", "~*", "&*", "+@all", "-monitor")
+    url = f"redis://limited:{password}@127.0.0.1:{own_redis.port}/{own_redis.new_database()}"
+    app = Celery("limited", broker=url, backend=url, set_as_current=False)
+    name = "commands (MONITOR)"
+    watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME, own_redis=True), name))
+    row = watch.end_of_nothing()[name]
+    assert row.verdict == "not looked at"
+    assert "NoPermissionError" in row.why
+    assert password not in repr(row)
+    app.close()

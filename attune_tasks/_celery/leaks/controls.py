@@ -54,6 +54,7 @@ CONTROLS: Final = (
     Control("live stream", "leak_controls.reversed_progress", "secret"),
     Control("log", "leak_controls.parameter", "name"),
     Control("Flower", "leak_controls.parameter", "name"),
+    Control("Flower", "leak_controls.reversed_error", "secret", fails=True),
 )
 
 

@@ -37,7 +37,7 @@ class EventsSurface(ListeningSurface):
 
     def end(self, executions: Sequence[Watched]) -> Iterable[Row]:
         """Wait for the last event of each execution, and say where none came."""
-        wanted = {each.task_id for each in executions}
+        wanted = {each.task_id for each in executions if each.is_over}
         deadline = time.monotonic() + _REST_SECONDS
         while not wanted <= self._ended and self._threads[0].is_alive() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS / 4)

@@ -74,7 +74,7 @@ class FlowerSurface(RoundsSurface):
         return super().end(executions)
 
     def _knows_ends(self, pages: FlowerPages, executions: Sequence[Watched]) -> bool:
-        found = (pages.get(f"/task/{pages.quoted(each.task_id)}").data for each in executions)
+        found = (pages.get(f"/task/{pages.quoted(each.task_id)}").data for each in executions if each.is_over)
         return all(any(state in data for state in _ENDED) for data in found)
 
     def _say_what_was_not_seen(self, pages: FlowerPages, executions: Sequence[Watched]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from celery import Celery
 
 from attune_tasks._celery.leaks.keys import Place
+from attune_tasks._celery.leaks.redis_places import shown_key
 from attune_tasks.leaks import Watched
 
 __all__ = ["EmbeddedBackendKeys", "EmbeddedBrokerKeys", "ValueKeys"]
@@ -86,5 +87,5 @@ class ValueKeys:
 
 def _file(path: Path, shown: Path) -> Iterator[Place]:
     with suppress(OSError), path.open("rb") as file:  # it may have been taken meanwhile
-        yield Place(f"file {shown}", file.read(_FILE_BYTES))
-        yield Place(f"the name of file {shown}", os.fsencode(shown))
+        yield Place(f"file {shown_key(str(shown))}", file.read(_FILE_BYTES))
+        yield Place(f"the name of file {shown_key(str(shown))}", os.fsencode(shown))

@@ -51,13 +51,13 @@ class _StoredSurface(CelerySurface):
         deadline = time.monotonic() + _REST_SECONDS
         while not self._why_not and executions:
             self._read(executions)
-            if self._is_final(executions) or time.monotonic() > deadline:
+            if self._is_final([each for each in executions if each.is_over]) or time.monotonic() > deadline:
                 break
             time.sleep(_POLL_SECONDS)
         for runtime in dict.fromkeys(each.runtime for each in executions if not self._why_not):
             missing = [each for each in executions if each.runtime == runtime and not self._is_final([each])]
             if missing:
-                self._not_looked_at("the final state of an execution was not stored in time", runtime)
+                self._not_looked_at("the final state of an execution is not stored", runtime)
         return super().end(executions)
 
     def _is_final(self, executions: Sequence[Watched]) -> bool:
