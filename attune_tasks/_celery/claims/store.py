@@ -132,20 +132,16 @@ class ClaimStore:
     ) -> bool:
         """Note a new execution for so many seconds, with `what` is known of it; give whether its id was free.
 
+        `what` is another one for each call: by it a call knows its own note again.
         `listed`: as one that waits, until somebody claims it. `message`: what a reaper is to send again where nobody
         does, after `delay` seconds and the time in which a claim expires.
         """
         late = round(delay * 1000) + self._patience
         return bool(self._run("note", execution_id, what, int(seconds), int(listed), message, late))
 
-    def forget(self, execution_id: int) -> None:
-        """Forget an execution that was noted and could not be sent."""
-        with self.state.client.pipeline() as pipeline:
-            pipeline.delete(self.state.key("execution", execution_id))
-            pipeline.zrem(self.state.key("queued"), execution_id)
-            pipeline.zrem(self.state.key("unclaimed"), execution_id)
-            pipeline.delete(self.state.key("message", execution_id))
-            pipeline.execute()
+    def forget(self, execution_id: int, what: str) -> None:
+        """Forget an execution that was noted as `what` and could not be sent; another caller's note stays."""
+        self._run("forget", execution_id, what)
 
     def listed(self) -> list[list[str]]:
         """Give executions that are not over, at most a thousand that are claimed and as many that wait."""
