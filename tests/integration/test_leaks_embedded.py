@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 from celery import Celery
 
+from attune_tasks._celery.leaks.controls import CONTROLS, Control, remove_parked
 from attune_tasks._celery.leaks.surfaces import celery_surfaces
-from attune_tasks._celery.leaks.controls import Control
 from attune_tasks.leaks import Row
 from tests.celery_worker import CeleryWorker
 from tests.integration.leaks_watch import Watch, control_sent, honest_sent, write_leak_packs

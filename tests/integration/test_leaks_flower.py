@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from attune_tasks._celery.leaks.surfaces import celery_surfaces
+from attune_tasks._celery.leaks.controls import CONTROLS
 from attune_tasks._celery.leaks.flower_pages import FlowerPages
+from attune_tasks._celery.leaks.surfaces import celery_surfaces
 from attune_tasks.leaks import Row
 from tests.celery_worker import CeleryWorker
 from tests.integration.leaks_watch import Watch, control_sent, honest_sent, only, write_leak_packs

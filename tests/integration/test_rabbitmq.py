@@ -13,8 +13,8 @@ from amqp.exceptions import PreconditionFailed
 from celery import Celery
 
 from attune_tasks import ExecutionResult, Handle, enqueue
-from attune_tasks._celery.leaks import celery_surfaces
 from attune_tasks._celery.leaks.controls import SentControl
+from attune_tasks._celery.leaks.surfaces import celery_surfaces
 from attune_tasks.ids import new_execution_id, task_id_of
 from attune_tasks.leaks import ValueSeeker
 from attune_tasks.leaks.canaries import make_short_canary

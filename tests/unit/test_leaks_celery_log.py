@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from attune_tasks._celery.leaks import LogSurface
+from attune_tasks._celery.leaks.log import LogSurface
 from attune_tasks.leaks import Row, ValueSeeker, Watched
 from attune_tasks.leaks.canaries import make_short_canary
 from tests.ordinary import OrdinaryUser
@@ -136,7 +136,7 @@ def test_without_a_file_and_without_records_it_is_not_looked_at() -> None:
 def test_an_ordinary_user_can_not_look_at_the_log_of_another(ordinary_user: OrdinaryUser, tmp_path: Path) -> None:
     code = """
 import sys
-from attune_tasks._celery.leaks import LogSurface
+from attune_tasks._celery.leaks.log import LogSurface
 from attune_tasks.leaks import ValueSeeker, Watched
 log = LogSurface(ValueSeeker(), int(sys.argv[1]))
 log.begin()

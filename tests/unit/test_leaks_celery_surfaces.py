@@ -11,7 +11,8 @@ import pytest
 from celery import Celery
 
 import attune_tasks
-from attune_tasks._celery.leaks import CONTROLS, celery_surfaces
+from attune_tasks._celery.leaks.controls import CONTROLS
+from attune_tasks._celery.leaks.surfaces import celery_surfaces
 from attune_tasks.leaks import Row, ValueSeeker, Watched
 from attune_tasks.leaks.canaries import make_short_canary
 from attune_tasks.packs import PackRegistry
