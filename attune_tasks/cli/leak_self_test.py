@@ -32,8 +32,12 @@ def run_self_test(app: Any, app_name: str, options: CheckOptions) -> list[Caught
     from attune_tasks._celery.leaks.client import RemoteCheck
     from attune_tasks._celery.leaks.self_test import run_controls
 
-    with _own_worker(app, app_name) as name, RemoteCheck(app, name, options) as check:
-        return run_controls(check, lambda what: complain(f"{what} …"))
+    with (
+        tempfile.TemporaryDirectory(prefix="attune-tasks-leak-check-") as folder,
+        _own_worker(app, app_name, Path(folder, "worker.log")) as name,
+        RemoteCheck(app, name, options) as check,
+    ):
+        return run_controls(check, lambda what: complain(f"{what} …"), Path(folder))
 
 
 def told_of(caught: Sequence[Caught]) -> Iterator[str]:
@@ -45,7 +49,7 @@ def told_of(caught: Sequence[Caught]) -> Iterator[str]:
 
 
 @contextmanager
-def _own_worker(app: Any, app_name: str) -> Iterator[str]:
+def _own_worker(app: Any, app_name: str, log: Path) -> Iterator[str]:
     """Run a worker that takes the check's executions alone, and give its name."""
     from attune_tasks._celery.leaks.client import find_worker
     from attune_tasks._celery.leaks.queues import forget_queue
@@ -59,20 +63,18 @@ def _own_worker(app: Any, app_name: str) -> Iterator[str]:
     }
     queue = f"attune-leak-self-test-{mark}"
     worker = OwnWorker()
-    with tempfile.TemporaryDirectory(prefix="attune-tasks-leak-check-") as folder:
-        log = Path(folder, "worker.log")
-        complain("starting a worker of its own …")
-        try:
-            worker.start(app_name, Path.cwd(), log, environment, "-n", name, "-Q", queue, "-E")
-            wait_for(lambda: not worker.is_running() or _is_ready(log), seconds=_START_SECONDS)
-            if not (worker.is_running() and _is_ready(log)):
-                tail = log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
-                msg = f"the self-test's own worker did not get ready; the end of its log:\n{tail}"
-                raise AttuneTasksError(msg)
-            yield find_worker(app, name)
-        finally:
-            worker.stop()
-            forget_queue(app, queue)
+    complain("starting a worker of its own …")
+    try:
+        worker.start(app_name, Path.cwd(), log, environment, "-n", name, "-Q", queue, "-E")
+        wait_for(lambda: not worker.is_running() or _is_ready(log), seconds=_START_SECONDS)
+        if not (worker.is_running() and _is_ready(log)):
+            tail = log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
+            msg = f"the self-test's own worker did not get ready; the end of its log:\n{tail}"
+            raise AttuneTasksError(msg)
+        yield find_worker(app, name)
+    finally:
+        worker.stop()
+        forget_queue(app, queue)
 
 
 def _is_ready(log: Path) -> bool:

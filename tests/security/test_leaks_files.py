@@ -66,7 +66,7 @@ def test_each_control_is_caught_on_its_surface(control: str, roots: FileRoots, t
 
 
 def test_the_surfaces_of_the_controls_are_those_of_their_tags() -> None:
-    actions = PackRegistry.load([PACKS], runtimes=("python", "shell")).actions
+    actions = PackRegistry.load([PACKS / "leak_controls"], runtimes=("python", "shell")).actions
     tags = {action.ref.partition(".")[2]: action.tags for action in actions}
     for control, (surface, _, _) in CONTROLS.items():
         assert f"surface={surface}" in tags[control]

@@ -102,7 +102,7 @@ def test_an_ordinary_user_is_told_what_it_cannot_see_and_how_to_see_it(ordinary_
         assert rows[name].verdict == "not looked at", rows[name]
         assert "run the worker as root" in rows[name].why
     # The action is a fork of its launcher, which is closed; what it has started by exec is not.
-    for name in ("environ", "open files", "mapped files", "working folders"):
+    for name in ("environ", "open files", "mapped files", "names of working folders"):
         assert rows[name].verdict == "clean", rows[name]
         assert f"closed to user {ordinary_user.uid}" in rows[name].why
         assert "the launcher" in rows[name].why

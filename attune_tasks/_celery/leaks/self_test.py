@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from attune_tasks._celery.leaks.client import RemoteCheck
 from attune_tasks._celery.leaks.controls import CONTROLS
 from attune_tasks.errors import ResultTimeoutError
+from attune_tasks.known_packs import CONTROL_PACK
 from attune_tasks.leaks import Row, Verdict
 from attune_tasks.result import ExecutionResult
 
 __all__ = ["Caught", "run_controls"]
 
 _SECONDS: Final = 60.0
+_LEAVES_A_FILE: Final = f"{CONTROL_PACK}.changed_file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +32,33 @@ class Caught:
     """The first place where it was found; else why it was not, as far as that is known."""
 
 
-def run_controls(check: RemoteCheck, say: Callable[[str], None]) -> list[Caught]:
+def run_controls(check: RemoteCheck, say: Callable[[str], None], folder: Path) -> list[Caught]:
     """Run all controls of the worker, and give what each surface found of those that are made for it.
 
-    Raises AttuneTasksError.
+    `folder`, on the worker's host, takes what must still be there at the end. Raises AttuneTasksError.
     """
     expected = [(surface, ref) for ref, surfaces in check.controls for surface in surfaces]
     said: dict[str, str] = {}
     for ref, _ in check.controls:
         say(ref)
-        said[ref] = _run(check, ref)
+        said[ref] = _run(check, ref, {"folder": str(folder)} if ref == _LEAVES_A_FILE else {})
     for number, control in enumerate(CONTROLS):
         label = control.action if control.how == "secret" else f"{control.action} ({control.how})"
         if label not in said:
             say(label)
-            said[label] = _run(check, label) if control.how == "secret" else check.send_control(number, label, _SECONDS)
+            said[label] = (
+                _run(check, label, {}) if control.how == "secret" else check.send_control(number, label, _SECONDS)
+            )
         if (control.surface, label) not in expected:
             expected.append((control.surface, label))
     rows = check.end().rows
     return [_caught(surface, label, rows, said[label]) for surface, label in expected]
 
 
-def _run(check: RemoteCheck, ref: str) -> str:
+def _run(check: RemoteCheck, ref: str, parameters: Mapping[str, str]) -> str:
     """Run an action; give what went wrong with it, if anything."""
     try:
-        return _fault_of(check.run(ref, timeout=_SECONDS))
+        return _fault_of(check.run(ref, parameters, timeout=_SECONDS))
     except ResultTimeoutError as error:
         return str(error)  # what it leaked has been there all the same
 

@@ -137,7 +137,7 @@ KINDS: Final[dict[str, Callable[[str], Iterator[Piece]]]] = {
     "process names": _names,
     "open files": _descriptors,
     "mapped files": _mapped,
-    "working folders": _folders,
+    "names of working folders": _folders,
 }
 """What is read of a process, by the name of the surface."""
 
