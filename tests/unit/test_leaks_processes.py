@@ -31,7 +31,7 @@ from attune_tasks.leaks.processes.memory import chunks_of
 from attune_tasks.leaks.processes.ps import PsSurface
 from attune_tasks.leaks.processes.reading_as import Itself, OtherUser, ReaderError, Reads
 from attune_tasks.leaks.processes.tables import search_texts
-from attune_tasks.leaks.processes.texts import name_of, texts_of
+from attune_tasks.leaks.processes.texts import User, name_of, texts_of
 from attune_tasks.leaks.processes.watching import Processes
 from tests.processes import alive
 from tests.waiting import wait_until
@@ -222,7 +222,9 @@ def test_another_user_reads_what_is_its_own_and_no_memory_of_others() -> None:
     # As an ordinary user there is one reader only, and it is this process.
     reads: Reads
     whom: dict[str, Any]
-    reads, whom = (OtherUser(65534), {"user": 65534, "group": 65534, "extra_groups": []}) if ROOT else (Itself(), {})
+    reads, whom = (
+        (OtherUser(User(65534, 65534)), {"user": 65534, "group": 65534, "extra_groups": []}) if ROOT else (Itself(), {})
+    )
     with (
         python("import sys\nprint('ready', flush=True)\nsys.stdin.readline()", env={"KEY": VALUE}) as of_root,
         started(["/bin/sleep", "60"], env={"KEY": VALUE}, **whom) as own,
@@ -242,21 +244,22 @@ def test_another_user_reads_what_is_its_own_and_no_memory_of_others() -> None:
     reads.close()
 
 
-@pytest.mark.skipif(not ROOT, reason="an ordinary user has no other reader")
 def test_a_reader_that_was_killed_is_told_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "_BETWEEN", 0.0)
-    surface = surface_named("seen by another user", seeker_of())
+    surface = surface_named("seen by the same user", seeker_of())
     with started(SHOWS) as child:
         watched = Watched(7, "t", "shell", launcher_pid=child.pid)
-        reader = OtherUser(65534)
-        surface._readers[65534] = reader  # type: ignore[attr-defined]
+        user = User(os.geteuid(), os.getegid())
+        reader = OtherUser(user)
+        surface._readers[user] = reader  # type: ignore[attr-defined]
+        assert reader.texts_of(child.pid)["command lines"]
         reader._process.kill()
         reader._process.wait()
         with pytest.raises(ReaderError):
             reader.texts_of(child.pid)
         row = rows_of(surface, watched, looks=2)
     assert row.verdict == "LEAK"
-    assert "the reader" in row.why
+    assert "the reader has ended" in row.why
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import select
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import Final, Protocol
 
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.leaks.processes.reader import as_texts, memory_frames
-from attune_tasks.leaks.processes.texts import Texts, texts_of
+from attune_tasks.leaks.processes.texts import Texts, User, texts_of
 
 __all__ = ["Itself", "OtherUser", "ReaderError", "Reads"]
 
@@ -62,15 +61,11 @@ class Itself:
 class OtherUser:
     """A process that has become another user, which only root can start. Nothing that it says is trusted."""
 
-    def __init__(self, uid: int) -> None:
+    def __init__(self, user: User) -> None:
         """Start it. Raises OSError."""
-        try:
-            gid = pwd.getpwuid(uid).pw_gid
-        except KeyError:
-            gid = uid
         path = os.pathsep.join(entry for entry in sys.path if entry)
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _CODE, path, str(uid), str(gid)],
+            [sys.executable, "-I", "-c", _CODE, path, str(user.uid), str(user.gid)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["KINDS", "Piece", "Texts", "arguments_of", "is_zombie", "name_of", "texts_of", "user_of"]
+__all__ = ["KINDS", "Piece", "Texts", "User", "arguments_of", "is_zombie", "name_of", "texts_of", "user_of"]
 
 _AT_MOST: Final = 4 << 20
 """Bytes of one file: an environment and the arguments have 2 MiB together where the kernel's bounds are the usual."""
@@ -73,15 +73,26 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
-def user_of(pid: int) -> int | None:
+class User(NamedTuple):
+    """A user and a group: who may read a process has both of them."""
+
+    uid: int
+    gid: int
+
+    def __str__(self) -> str:
+        """Name it for people."""
+        return f"user {self.uid}"
+
+
+def user_of(pid: int) -> User | None:
     """Give the user with whose rights a process runs; None where it has ended."""
     try:
-        for line in _content(f"/proc/{pid}/status").splitlines():
-            if line.startswith(b"Uid:"):
-                return int(line.split()[2])
+        lines = _content(f"/proc/{pid}/status").splitlines()
     except OSError:
-        pass
-    return None
+        return None
+    # Real, effective, saved, and that of the file system.
+    ids = {line[:4]: int(line.split()[2]) for line in lines if line.startswith((b"Uid:", b"Gid:"))}
+    return User(ids[b"Uid:"], ids[b"Gid:"]) if len(ids) > 1 else None
 
 
 def _environ(folder: str) -> Iterator[Piece]:

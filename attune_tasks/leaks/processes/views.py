@@ -11,7 +11,7 @@ from typing import Final
 from attune_tasks.leaks.findings import Findings
 from attune_tasks.leaks.processes.reading_as import Itself, OtherUser, ReaderError, Reads
 from attune_tasks.leaks.processes.tables import search_texts
-from attune_tasks.leaks.processes.texts import user_of
+from attune_tasks.leaks.processes.texts import User, user_of
 from attune_tasks.leaks.processes.watching import Processes, Seen
 from attune_tasks.leaks.rows import Row
 from attune_tasks.leaks.surface import Seeker, Watched
@@ -34,10 +34,10 @@ class ViewSurface:
         self._same = same
         self._findings = Findings(name, seeker)
         self._processes = processes
-        self._readers: dict[int, Reads] = {}
-        self._started: dict[int, int] = {}
+        self._readers: dict[User, Reads] = {}
+        self._started: dict[User, int] = {}
         self._looked_through: set[int] = set()
-        self._users: dict[int, int] = {}
+        self._users: dict[int, User] = {}
         self._seen: set[str] = set()
         self._next = 0.0
 
@@ -70,25 +70,28 @@ class ViewSurface:
         for process in seen:
             if process.role in {"launcher", "action"}:
                 user = user_of(process.pid)
-                for execution in process.executions if user is not None else ():
-                    self._users.setdefault(execution.execution_id, user or 0)
+                if user is not None:
+                    for execution in process.executions:
+                        self._users.setdefault(execution.execution_id, user)
         for process in seen:
             for execution in process.executions:
                 user = self._users.get(execution.execution_id)
                 if not self._same:
                     # One who has nothing to do with it, also where actions run as nobody.
-                    user = _nobody() if user != _nobody() else _NOBODY - 1
+                    nobody = _nobody()
+                    taken = user is not None and user.uid == nobody.uid
+                    user = User(nobody.uid - 1, nobody.gid - 1) if taken else nobody
                 if user is not None:
                     self._read(process, execution, user)
 
-    def _read(self, process: Seen, execution: Watched, user: int) -> None:
+    def _read(self, process: Seen, execution: Watched, user: User) -> None:
         reads = self._reader(user, execution.runtime)
         if reads is None:
             return
         try:
             search_texts(self._findings, process.pid, reads.texts_of(process.pid))
             self._seen.add(execution.runtime)
-            if self._same and user == 0:
+            if self._same and user.uid == 0:
                 self._findings.not_looked_at(
                     "the action's user is root, who reads all memory: set run_as, or run the worker as another user",
                     execution.runtime,
@@ -102,7 +105,7 @@ class ViewSurface:
             else:
                 self._read_memory(reads, process, execution)
         except ReaderError as error:
-            self._findings.partly(f"as user {user}: {error}", execution.runtime)
+            self._findings.partly(f"as {user}: {error}", execution.runtime)
             self._readers.pop(user).close()
 
     def _read_memory(self, reads: Reads, process: Seen, execution: Watched) -> None:
@@ -120,12 +123,12 @@ class ViewSurface:
                     f"not all memory of {process} was looked at, and it can be read", execution.runtime
                 )
 
-    def _reader(self, user: int, runtime: str) -> Reads | None:
+    def _reader(self, user: User, runtime: str) -> Reads | None:
         if user not in self._readers:
-            if user == os.geteuid():
+            if user.uid == os.geteuid():
                 self._readers[user] = Itself()
             elif os.geteuid():
-                self._findings.not_looked_at(f"only root can become user {user}: run the worker as root", runtime)
+                self._findings.not_looked_at(f"only root can become {user}: run the worker as root", runtime)
                 return None
             else:
                 self._started[user] = self._started.get(user, 0) + 1
@@ -134,13 +137,14 @@ class ViewSurface:
                 try:
                     self._readers[user] = OtherUser(user)
                 except OSError as error:
-                    self._findings.partly(f"no process of user {user} could be started: {error.strerror}", runtime)
+                    self._findings.partly(f"no process of {user} could be started: {error.strerror}", runtime)
                     return None
         return self._readers[user]
 
 
-def _nobody() -> int:
+def _nobody() -> User:
     try:
-        return pwd.getpwnam("nobody").pw_uid
+        entry = pwd.getpwnam("nobody")
     except KeyError:
-        return _NOBODY
+        return User(_NOBODY, _NOBODY)
+    return User(entry.pw_uid, entry.pw_gid)
