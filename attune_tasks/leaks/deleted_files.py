@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from attune_tasks.leaks.execution_trees import NONE_SEEN
 from attune_tasks.leaks.file_search import FileSearch, Spent
 from attune_tasks.leaks.findings import Findings
 from attune_tasks.leaks.folder_surface import Pace, Shared
@@ -15,7 +16,6 @@ __all__ = ["DeletedFiles"]
 
 _MARK: Final = " (deleted)"
 _BLIND: Final = "what its processes have open can't be read: run it as root"
-_UNSEEN: Final = "no process of it was seen: let it run for a second, and see that its launcher is known"
 
 
 class DeletedFiles:
@@ -54,6 +54,6 @@ class DeletedFiles:
                 tell = self.findings.partly if runtime in self._seen else self.findings.not_looked_at
                 tell(_BLIND, runtime)
             elif runtime not in self._seen:
-                self.findings.not_looked_at(_UNSEEN, runtime)
+                self.findings.not_looked_at(NONE_SEEN, runtime)
         self._files.tell()
         return self.findings.rows(executions)

@@ -14,7 +14,10 @@ from typing import Final, TypeVar
 from attune_tasks.leaks.surface import Watched
 from attune_tasks.proc import below, read
 
-__all__ = ["ExecutionTrees", "OpenFile", "SeenProcess"]
+__all__ = ["NONE_SEEN", "ExecutionTrees", "OpenFile", "SeenProcess"]
+
+NONE_SEEN: Final = "none of its processes was seen: it was over too soon, or its launcher was not found"
+"""Why a surface of processes was not looked at."""
 
 _K = TypeVar("_K")
 _FRESH: Final = 0.04

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from attune_tasks.leaks.deleted_files import DeletedFiles
-from attune_tasks.leaks.execution_trees import ExecutionTrees
+from attune_tasks.leaks.execution_trees import NONE_SEEN, ExecutionTrees
 from attune_tasks.leaks.folder_surface import FolderSurface, Pace, Shared
 from attune_tasks.leaks.surface import Seeker, Surface, Watched
 from attune_tasks.proc import read
 
 __all__ = ["FileRoots", "file_surfaces"]
 
-_UNSEEN: Final = "no process of it was seen: let it run for a second, and see that its launcher is known"
 _BLIND: Final = "the working folder of its processes can't be read: run it as root"
 
 
@@ -64,7 +63,7 @@ class _WorkingFolders(FolderSurface):
 
     def tell_unseen(self, executions: Sequence[Watched]) -> None:
         for runtime in {each.runtime for each in executions} - self._seen:
-            self.findings.not_looked_at(_BLIND if runtime in self._blind else _UNSEEN, runtime)
+            self.findings.not_looked_at(_BLIND if runtime in self._blind else NONE_SEEN, runtime)
 
 
 def _homes(trees: ExecutionTrees) -> Iterator[str]:
