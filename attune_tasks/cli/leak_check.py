@@ -80,7 +80,7 @@ def leak_check(  # noqa: PLR0913 - one per option
     app = load_app(context)
     from attune_tasks._celery.leaks.client import CheckOptions, RemoteCheck, find_worker
 
-    options = CheckOptions(own_redis, flower, vault_audit_log)
+    options = CheckOptions(own_redis, flower, vault_audit_log, asks_vault=bool(real or canary_ref))
     if self_test:
         context.exit(_test_itself(app, context.find_root().obj or DEFAULT_APP, options, as_json=as_json))
     with asking("nothing was looked at"), RemoteCheck(app, find_worker(app, worker), options) as check:
@@ -138,9 +138,14 @@ def _end_of(result: ExecutionResult) -> str:
 
 def _show(found: CheckResult, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"rows": [row.to_dict() for row in found.rows], "ignored": list(found.ignored)}))
+        rows = [row.to_dict() for row in found.rows]
+        lists = {"ignored": list(found.ignored), "runtimes_without_canary": list(found.without_canary)}
+        click.echo(json.dumps({"rows": rows, **lists}))
         return
     for line in told(found.rows):
         click.echo(line)
     if found.ignored:
         click.echo(f"not looked for, for they are too short to be told from chance: {', '.join(found.ignored)}")
+    if found.without_canary:
+        names = ", ".join(found.without_canary)
+        click.echo(f"runtimes for which there is no canary action: {names}: check an action of theirs by its name")

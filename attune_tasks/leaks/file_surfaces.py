@@ -59,7 +59,8 @@ class _WorkingFolders(FolderSurface):
                 self._blind.add(process.runtime)
             else:
                 self._seen.add(process.runtime)
-                yield process.cwd
+                if process.cwd != "/":  # where a launcher is: all files that change are another surface
+                    yield process.cwd
 
     def tell_unseen(self, executions: Sequence[Watched]) -> None:
         for runtime in {each.runtime for each in executions} - self._seen:

@@ -24,9 +24,10 @@ class VaultAuditLog:
 
     name = "Vault's audit log"
 
-    def __init__(self, seeker: Seeker, path: Path | None) -> None:
-        """Look at the file `path`; None: it is not known where the log is."""
+    def __init__(self, seeker: Seeker, path: Path | None, *, why_not: str = _NOT_TOLD) -> None:
+        """Look at the file `path`; None: it is not looked at, and `why_not` says why."""
         self._path = path
+        self._why_not = why_not
         self._findings = Findings(self.name, seeker)
         self._file = -1
         self._size = 0
@@ -34,7 +35,7 @@ class VaultAuditLog:
     def begin(self) -> None:
         """Note how long it is. It is kept open: what is added before it is rotated is found in the old file."""
         if self._path is None:
-            self._findings.not_looked_at(_NOT_TOLD)
+            self._findings.not_looked_at(self._why_not)
             return
         try:
             if not self._path.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from attune_tasks._celery.leaks.scanner_task import ScannerTask
 from attune_tasks._celery.leaks.surfaces import celery_surfaces
@@ -10,8 +11,14 @@ from attune_tasks._celery.per_app import state_of
 from attune_tasks.leaks import Surface, ValueSeeker
 from attune_tasks.leaks.file_surfaces import file_surfaces
 from attune_tasks.leaks.processes import process_surfaces
+from attune_tasks.leaks.vault_audit_log import VaultAuditLog
 
 __all__ = ["all_surfaces"]
+
+_NOT_ASKED: Final = (
+    'Vault was not asked for anything: `vault kv put secret/leak-check canary="$(openssl rand -hex 24)"`,'
+    " and then --canary-ref vault://secret/leak-check#canary"
+)
 
 
 def all_surfaces(task: ScannerTask, seeker: ValueSeeker) -> list[Surface]:
@@ -27,7 +34,14 @@ def all_surfaces(task: ScannerTask, seeker: ValueSeeker) -> list[Surface]:
             flower=task.flower,
             main_pid=task.main_pid,
         ),
+        _vault_audit_log(task, seeker),
     ]
+
+
+def _vault_audit_log(task: ScannerTask, seeker: ValueSeeker) -> VaultAuditLog:
+    if not task.asks_vault:
+        return VaultAuditLog(seeker, None, why_not=_NOT_ASKED)
+    return VaultAuditLog(seeker, Path(task.vault_audit_log) if task.vault_audit_log else None)
 
 
 def _sources(task: ScannerTask) -> list[Path]:

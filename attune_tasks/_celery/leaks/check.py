@@ -14,6 +14,7 @@ from attune_tasks.known_packs import CANARY_PACK, CONTROL_PACK
 from attune_tasks.leaks import Hit, Row, Surface, ValueSeeker, Watched
 from attune_tasks.leaks.canaries import make_canary, make_short_canary
 from attune_tasks.packs import Action, PackRegistry
+from attune_tasks.plugins import PluginGroup
 
 __all__ = ["Check", "Tell"]
 
@@ -112,6 +113,8 @@ class Check:
         if self._phase == "done":
             told["rows"] = [row.to_dict() for row in self._rows]
             told["ignored"] = sorted({name for _, name in self._seeker.ignored})
+            known = {action.runtime_name for action in self._registry.actions if action.pack.ref == CANARY_PACK}
+            told["without_canary"] = sorted(set(PluginGroup("attune_tasks.runtimes", "runtime").names()) - known)
         return told
 
     def _watch(self, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class CheckOptions:
     own_redis: bool = False
     flower: str | None = None
     vault_audit_log: str | None = None
+    asks_vault: bool = False
+    """Whether secrets are fetched, so that something of them could stand there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class CheckResult:
     rows: tuple[Row, ...]
     ignored: tuple[str, ...]
     """Names of secrets too short to be told from chance, which were not looked for."""
+    without_canary: tuple[str, ...] = ()
+    """Runtimes of the worker for which there is no canary action."""
 
     @property
     def leaks(self) -> tuple[Row, ...]:
@@ -92,6 +96,7 @@ class RemoteCheck:
             own_redis=options.own_redis,
             flower=options.flower,
             vault_audit_log=options.vault_audit_log,
+            asks_vault=options.asks_vault,
         )
         self._queue = str(told["queue"])
         try:
@@ -157,7 +162,7 @@ class RemoteCheck:
         except (KeyError, TypeError, AttributeError):
             msg = f"{self._worker} answered in a form that this version does not know: use one version on both sides"
         else:
-            return CheckResult(rows, tuple(map(str, told["ignored"])))
+            return CheckResult(rows, tuple(map(str, told["ignored"])), tuple(map(str, told["without_canary"])))
         raise AttuneTasksError(msg)
 
     def _wait_for(self, phase: str, seconds: float) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class MainSide:
             own_redis=bool(request.get("own_redis")),
             flower=_text(request.get("flower")),
             vault_audit_log=_text(request.get("vault_audit_log")),
+            asks_vault=bool(request.get("asks_vault")),
         )
         try:
             pickled = pickle.dumps(task)

@@ -23,3 +23,5 @@ class ScannerTask:
     own_redis: bool = False
     flower: str | None = None
     vault_audit_log: str | None = None
+    asks_vault: bool = False
+    """Whether the executions get secrets that a provider has, and not canaries alone."""
