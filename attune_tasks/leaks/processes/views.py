@@ -39,6 +39,7 @@ class ViewSurface:
         self._looked_through: set[tuple[int, User]] = set()
         self._users: dict[int, User] = {}
         self._seen: set[str] = set()
+        self._of: list[int] = []
         self._next = 0.0
 
     def begin(self) -> None:
@@ -49,6 +50,10 @@ class ViewSurface:
     def look(self, executions: Sequence[Watched]) -> None:
         """Look once, if the last look is long enough ago."""
         seen = self._processes.of(self, executions)
+        of = [execution.execution_id for execution in executions]
+        if of != self._of:
+            self._of = of
+            self._looked_through.clear()
         if time.monotonic() >= self._next:
             self._look(seen)
             self._next = time.monotonic() + _BETWEEN
