@@ -23,11 +23,15 @@ from attune_tasks.leaks.canaries import make_canary, make_short_canary
 from attune_tasks.leaks.processes import process_surfaces
 from attune_tasks.settings import load_settings
 
-__all__ = ["CONTROLS", "HONEST", "Look", "as_worker", "looked_at", "write_honest"]
+__all__ = ["CONTROLS", "HONEST", "TRIES", "Look", "as_worker", "looked_at", "write_honest"]
 
 CONTROLS: Final = Path(__file__).parents[2] / "attune_tasks" / "_bundled" / "leak_packs"
+TRIES: Final = (2, 10, 40)
+"""Seconds for which an action stays alive, until all of it was seen: a busy machine looks less often than it should."""
 _PAUSE: Final = 0.1
-_SECRETS: Final = """secrets:
+_METADATA: Final = """parameters:
+  seconds: {type: integer, default: 2}
+secrets:
   canary: {ref: "canary://leak-check#canary"}
   canary_short: {ref: "canary://leak-check#canary_short"}
 """
@@ -38,23 +42,23 @@ HONEST: Final = {
 import subprocess
 def run(params):
     kept = get_secret("canary"), get_secret("canary_short")
-    subprocess.Popen(["setsid", "sleep", "1"])
+    subprocess.Popen(["setsid", "sleep", str(params["seconds"])])
     subprocess.run(["bash", "-c", "kill -SEGV $$"], stderr=subprocess.DEVNULL)
-    subprocess.run(["sleep", "1"], check=True)
+    subprocess.run(["sleep", str(params["seconds"])], check=True)
     return len(kept)
 """,
     "shell": """
 get_secret -v value canary
 get_secret -v short canary_short
-setsid sleep 1 &
+setsid sleep "$ATTUNE_ACTION_SECONDS" &
 bash -c 'kill -SEGV $$' || true
-sleep 1
+sleep "$ATTUNE_ACTION_SECONDS"
 """,
     "executable": """#!/bin/bash
 read -r line
-setsid sleep 1 &
+setsid sleep "$ATTUNE_ACTION_SECONDS" &
 bash -c 'kill -SEGV $$'
-sleep 1
+sleep "$ATTUNE_ACTION_SECONDS"
 """,
 }
 
@@ -69,7 +73,7 @@ def write_honest(folder: Path) -> Path:
         (actions / f"{name}.script").write_text(HONEST[runtime])
         (actions / f"{name}.script").chmod(0o755)
         more = "isolation: exec\n" if name == "python-exec" else ""
-        text = f"ref: honest.{name}\nrunner_type: {runtime}\nentry_point: {name}.script\n{more}{_SECRETS}"
+        text = f"ref: honest.{name}\nrunner_type: {runtime}\nentry_point: {name}.script\n{more}{_METADATA}"
         (actions / f"{name}.yaml").write_text(text)
     return folder
 
@@ -83,6 +87,10 @@ class Look:
     status: str
     error: str
     values: dict[str, str]
+
+    def has_seen_all(self) -> bool:
+        """Say whether the action was there for long enough."""
+        return not any("too soon" in row.why or "before all" in row.why for row in self.rows.values())
 
     def leaks(self) -> dict[str, list[Hit]]:
         """Give the hits of each surface that has any."""

@@ -19,7 +19,7 @@ import pytest
 
 from attune_tasks import proc
 from attune_tasks.leaks import Findings, Row, Surface, ValueSeeker, Watched
-from attune_tasks.leaks.processes import cores, process_surfaces, views
+from attune_tasks.leaks.processes import cores, memories, process_surfaces, views
 from attune_tasks.leaks.processes.core_pattern import (
     CorePattern,
     parse_core_pattern,
@@ -204,6 +204,23 @@ def test_a_value_that_becomes_known_later_is_found_in_what_has_not_changed() -> 
         seeker.add(7, {"token": VALUE})
         (row,) = surface.end([watched])
     assert row.verdict == "LEAK"
+
+
+def test_memory_is_gone_through_anew_for_each_execution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memories, "_FIRST_PAUSE", 1000.0)
+    seeker = ValueSeeker()
+    surface = surface_named("launcher memory", seeker)
+    surface.begin()
+    with python(f"import sys\nkept = {VALUE!r}\nprint('ready', flush=True)\nsys.stdin.readline()") as process:
+        for execution_id in (6, 7):
+            watched = Watched(execution_id, "t", f"runtime {execution_id}", launcher_pid=process.pid)
+            surface.look([watched])
+            while surface._walks[process.pid].chunks is not None:  # type: ignore[attr-defined]
+                surface.look([watched])
+            seeker.add(7, {"token": VALUE})
+    rows = {row.runtime: row for row in surface.end([Watched(6, "t", "runtime 6"), Watched(7, "t", "runtime 7")])}
+    assert rows["runtime 6"].verdict == "clean"
+    assert rows["runtime 7"].verdict == "LEAK"
 
 
 def test_without_ps_or_with_another_one_the_row_says_what_to_install(

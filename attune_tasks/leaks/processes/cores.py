@@ -39,7 +39,11 @@ _CLOCK: Final = 100_000_000
 
 
 class CoreFiles:
-    """Looks for new core files where the kernel puts them."""
+    """Looks for new core files where the kernel puts them.
+
+    Not found is what was removed before a look, as a core in an action's private folder is when the action ends; and
+    what stands in a folder in which no process was seen to work.
+    """
 
     name = "core files"
 
@@ -167,7 +171,7 @@ class CoreFiles:
 
     def _owners(self, says: int | None, pids: Sequence[int], folder: str) -> set[int]:
         known: set[int] = set()
-        for pid in (says, *pids) if says else pids:
+        for pid in [says] if says else pids:
             known |= self._pids.get(pid or 0, {}).keys()
         return known or (set() if self._pattern and self._pattern.program else set(self._folders.get(folder, {})))
 

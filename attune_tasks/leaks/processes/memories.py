@@ -36,6 +36,7 @@ class MemorySurface:
         self._findings = Findings(name, seeker)
         self._processes = processes
         self._walks: dict[int, _Walk] = {}
+        self._of: list[int] = []
         self._begun: set[str] = set()
         self._whole: set[str] = set()
 
@@ -43,7 +44,11 @@ class MemorySurface:
         """Nothing listens here."""
 
     def look(self, executions: Sequence[Watched]) -> None:
-        """Go on where the last look stopped."""
+        """Go on where the last look stopped, and begin anew with other executions: they have other secrets."""
+        of = [execution.execution_id for execution in executions]
+        if of != self._of:
+            self._of = of
+            self._walks.clear()
         until = time.monotonic() + _SECONDS
         for process in self._its(executions):
             self._go_on(process, until)

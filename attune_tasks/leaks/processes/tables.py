@@ -15,7 +15,7 @@ from attune_tasks.leaks.processes.watching import Processes, Seen
 from attune_tasks.leaks.rows import Row
 from attune_tasks.leaks.surface import Seeker, Watched
 
-__all__ = ["Refusals", "Tables", "search_texts"]
+__all__ = ["Refusals", "Tables", "any_in", "search_texts"]
 
 _ANEW: Final = 1.0
 """Seconds after which a text is searched again though it has not changed: values may have become known since."""
@@ -129,6 +129,11 @@ class _Table:
         self._tables.look_anew(self, executions)
         self.refusals.tell(self.findings, executions)
         return list(self.findings.rows(executions))
+
+
+def any_in(seeker: Seeker, texts: Texts) -> bool:
+    """Say whether there is a secret anywhere in what a process shows: one search instead of many."""
+    return bool(seeker.find(b"\0".join(piece.data for pieces in texts.values() for piece in pieces or ())))
 
 
 def search_texts(findings: Findings, pid: int, texts: Texts) -> bool:

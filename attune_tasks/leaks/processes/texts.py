@@ -111,6 +111,7 @@ def _command_line(folder: str) -> Iterator[Piece]:
 
 
 def _names(folder: str) -> Iterator[Piece]:
+    # The kernel keeps 15 bytes of each: of a longer value a part would not be recognised.
     for thread in os.listdir(f"{folder}task")[:_THREADS]:  # noqa: PTH208 - this is done ten times a second
         try:
             yield Piece(thread, _content(f"{folder}task/{thread}/comm").rstrip(b"\n"))

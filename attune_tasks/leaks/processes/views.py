@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from attune_tasks.leaks.findings import Findings
 from attune_tasks.leaks.processes.reading_as import Itself, OtherUser, ReaderError, Reads
-from attune_tasks.leaks.processes.tables import search_texts
+from attune_tasks.leaks.processes.tables import any_in, search_texts
 from attune_tasks.leaks.processes.texts import User, user_of
 from attune_tasks.leaks.processes.watching import Processes, Seen
 from attune_tasks.leaks.rows import Row
@@ -36,9 +36,10 @@ class ViewSurface:
         self._processes = processes
         self._readers: dict[User, Reads] = {}
         self._started: dict[User, int] = {}
-        self._looked_through: set[int] = set()
+        self._looked_through: set[tuple[int, User]] = set()
         self._users: dict[int, User] = {}
         self._seen: set[str] = set()
+        self._of: list[int] = []
         self._next = 0.0
 
     def begin(self) -> None:
@@ -49,6 +50,10 @@ class ViewSurface:
     def look(self, executions: Sequence[Watched]) -> None:
         """Look once, if the last look is long enough ago."""
         seen = self._processes.of(self, executions)
+        of = [execution.execution_id for execution in executions]
+        if of != self._of:
+            self._of = of
+            self._looked_through.clear()
         if time.monotonic() >= self._next:
             self._look(seen)
             self._next = time.monotonic() + _BETWEEN
@@ -74,44 +79,55 @@ class ViewSurface:
                     for execution in process.executions:
                         self._users.setdefault(execution.execution_id, user)
         for process in seen:
+            runtimes: dict[User, set[str]] = {}
             for execution in process.executions:
-                user = self._users.get(execution.execution_id)
-                if not self._same:
-                    # One who has nothing to do with it, also where actions run as nobody.
-                    nobody = _nobody()
-                    taken = user is not None and user.uid == nobody.uid
-                    user = User(nobody.uid - 1, nobody.gid - 1) if taken else nobody
+                user = self._who_reads(execution)
                 if user is not None:
-                    self._read(process, execution, user)
+                    runtimes.setdefault(user, set()).add(execution.runtime)
+            for user, of in runtimes.items():
+                self._read(process, user, of)
 
-    def _read(self, process: Seen, execution: Watched, user: User) -> None:
-        reads = self._reader(user, execution.runtime)
+    def _who_reads(self, execution: Watched) -> User | None:
+        user = self._users.get(execution.execution_id)
+        if self._same:
+            return user
+        # One who has nothing to do with it, also where actions run as nobody.
+        nobody = _nobody()
+        taken = user is not None and user.uid == nobody.uid
+        return User(nobody.uid - 1, nobody.gid - 1) if taken else nobody
+
+    def _read(self, process: Seen, user: User, runtimes: set[str]) -> None:
+        reads = self._reader(user, runtimes)
         if reads is None:
             return
         try:
-            search_texts(self._findings, process.pid, reads.texts_of(process.pid))
-            self._seen.add(execution.runtime)
+            texts = reads.texts_of(process.pid)
+            if any_in(self._findings.seeker, texts):
+                search_texts(self._findings, process.pid, texts)
+            self._seen |= runtimes
             if self._same and user.uid == 0:
-                self._findings.not_looked_at(
+                self._tell(
+                    self._findings.not_looked_at,
                     "the action's user is root, who reads all memory: set run_as, or run the worker as another user",
-                    execution.runtime,
+                    runtimes,
                 )
             elif self._same and process.role in {"action", "other"}:
-                self._findings.partly(
+                self._tell(
+                    self._findings.partly,
                     "the memory of the action's own processes is left out: it holds the secrets, and where they are"
                     " started by exec their user may read it",
-                    execution.runtime,
+                    runtimes,
                 )
             else:
-                self._read_memory(reads, process, execution)
+                self._read_memory(reads, process, user, runtimes)
         except ReaderError as error:
-            self._findings.partly(f"as {user}: {error}", execution.runtime)
+            self._tell(self._findings.partly, f"as {user}: {error}", runtimes)
             self._readers.pop(user).close()
 
-    def _read_memory(self, reads: Reads, process: Seen, execution: Watched) -> None:
-        if process.pid in self._looked_through:
+    def _read_memory(self, reads: Reads, process: Seen, user: User, runtimes: set[str]) -> None:
+        if (process.pid, user) in self._looked_through:
             return
-        self._looked_through.add(process.pid)
+        self._looked_through.add((process.pid, user))
         whole = False
         for frame in reads.memory_of(process.pid):
             if frame == b"":
@@ -119,27 +135,29 @@ class ViewSurface:
             elif not whole:
                 self._findings.search(frame, f"memory of {process}")
             elif frame == b"cut":
-                self._findings.partly(
-                    f"not all memory of {process} was looked at, and it can be read", execution.runtime
-                )
+                told = f"not all memory of {process} was looked at, and it can be read"
+                self._tell(self._findings.partly, told, runtimes)
 
-    def _reader(self, user: User, runtime: str) -> Reads | None:
-        if user not in self._readers:
-            if user.uid == os.geteuid():
-                self._readers[user] = Itself()
-            elif os.geteuid():
-                self._findings.not_looked_at(f"only root can become {user}: run the worker as root", runtime)
-                return None
-            else:
-                self._started[user] = self._started.get(user, 0) + 1
-                if self._started[user] > _READERS:
-                    return None
-                try:
-                    self._readers[user] = OtherUser(user)
-                except OSError as error:
-                    self._findings.partly(f"no process of {user} could be started: {error.strerror}", runtime)
-                    return None
-        return self._readers[user]
+    def _reader(self, user: User, runtimes: set[str]) -> Reads | None:
+        if user in self._readers:
+            return self._readers[user]
+        if user.uid == os.geteuid():
+            self._readers[user] = Itself()
+        elif os.geteuid():
+            told = f"only root can become {user}: run the worker as root"
+            self._tell(self._findings.not_looked_at, told, runtimes)
+        elif self._started.get(user, 0) < _READERS:
+            self._started[user] = self._started.get(user, 0) + 1
+            try:
+                self._readers[user] = OtherUser(user)
+            except OSError as error:
+                told = f"no process of {user} could be started: {error.strerror}"
+                self._tell(self._findings.partly, told, runtimes)
+        return self._readers.get(user)
+
+    def _tell(self, tell: Callable[[str, str], None], what: str, runtimes: set[str]) -> None:
+        for runtime in runtimes:
+            tell(what, runtime)
 
 
 def _nobody() -> User:
