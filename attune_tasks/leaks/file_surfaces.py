@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from attune_tasks.leaks.deleted_files import DeletedFiles
-from attune_tasks.leaks.execution_trees import NONE_SEEN, ExecutionTrees
+from attune_tasks.leaks.execution_trees import NONE_SEEN, ExecutionTrees, SeenProcess
 from attune_tasks.leaks.folder_surface import FolderSurface, Pace, Shared
 from attune_tasks.leaks.surface import Seeker, Surface, Watched
-from attune_tasks.proc import read
 
 __all__ = ["FileRoots", "file_surfaces"]
 
@@ -70,9 +69,17 @@ def _homes(trees: ExecutionTrees) -> Iterator[str]:
     for process in trees.processes:
         with contextlib.suppress(KeyError):
             yield pwd.getpwuid(process.uid).pw_dir
-        for variable in read(process.pid, "environ") or ():
-            if variable.startswith(b"HOME=/"):
-                yield os.fsdecode(variable.removeprefix(b"HOME="))
+        yield from _variable(process, "HOME")
+
+
+def _temporaries(trees: ExecutionTrees) -> Iterator[str]:
+    for process in trees.processes:
+        yield from _variable(process, "TMPDIR")
+
+
+def _variable(process: SeenProcess, name: str) -> Iterator[str]:
+    if name in process.variables:
+        yield process.variables[name]
 
 
 def file_surfaces(seeker: Seeker, *, sources: Collection[Path] = (), roots: FileRoots | None = None) -> list[Surface]:
@@ -90,7 +97,7 @@ def file_surfaces(seeker: Seeker, *, sources: Collection[Path] = (), roots: File
     for place in shared.mounts.not_local:
         changed.findings.partly(f"left out, for it is not on this machine: {place}")
     return [
-        FolderSurface("temporary folders", seeker, shared, roots.temporary),
+        FolderSurface("temporary folders", seeker, shared, roots.temporary, roots_of=_temporaries),
         FolderSurface("/dev/shm", seeker, shared, (roots.shared_memory,), everything=True),  # noqa: S108 - a name
         DeletedFiles(seeker, shared),
         _WorkingFolders(seeker, shared),

@@ -18,7 +18,7 @@ from attune_tasks.leaks.walking import Walk
 
 __all__ = ["FolderSurface", "Pace", "Shared"]
 
-_MARGIN: Final = 1_000_000_000
+_MARGIN: Final = 2_000_000_000
 """Nanoseconds by which the clocks of files may be behind."""
 _MIB: Final = 1 << 20
 _SLOW: Final = 1.0
