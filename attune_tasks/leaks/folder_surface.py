@@ -108,7 +108,10 @@ class FolderSurface:
                 f" for instance {walk.waiting[0]}"
             )
         if pace.look_seconds and slowest > _SLOW + pace.pause:
-            self.findings.partly(f"one round took {slowest:.1f} s: what is removed sooner may not have been seen")
+            self.findings.partly(
+                f"one round through them took {slowest:.1f} s: in folders where nothing else had changed,"
+                " what was removed sooner may not have been seen"
+            )
         self._tell_folders()
         self._files.tell()
         return self.findings.rows(executions)
