@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import time
@@ -48,7 +47,7 @@ class SeenProcess:
     """Its command line, not masked."""
     uid: int
     cwd: str | None
-    """None where it can't be read."""
+    """None where it can't be read: of an undumpable process, root alone can."""
     variables: Mapping[str, str]
     """Of HOME and TMPDIR those that are there and can be read."""
     files: list[OpenFile] = field(default_factory=list)
@@ -123,8 +122,12 @@ def _seen(pid: int, runtime: str) -> SeenProcess | None:
         return None
     command = b" ".join(arguments)[:_COMMAND].decode(errors="surrogateescape")
     cwd: str | None = None
-    with contextlib.suppress(OSError):
+    try:
         cwd = str(Path(f"/proc/{pid}/cwd").readlink())
+    except PermissionError:
+        pass
+    except OSError:
+        return None
     seen = SeenProcess(pid, runtime, command, uid, cwd, _variables(pid))
     try:
         numbers = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - some ten times a second

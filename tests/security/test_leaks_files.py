@@ -35,7 +35,9 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileRoots:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     # The user's own home is looked at besides; it may be a large one.
-    return FileRoots([tmp_path / "tmp"], home=[tmp_path / "home"], home_seconds=1.0, changed=[tmp_path / "changed"])
+    return FileRoots(
+        temporary=[tmp_path / "tmp"], home=[tmp_path / "home"], home_seconds=1.0, changed=[tmp_path / "changed"]
+    )
 
 
 CONTROLS = {
