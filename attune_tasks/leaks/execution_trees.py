@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -22,6 +21,7 @@ NONE_SEEN: Final = "none of its processes was seen: it was over too soon, or its
 _K = TypeVar("_K")
 _FRESH: Final = 0.04
 """Seconds for which a look is good: the surfaces look one after the other."""
+_FOLDERS: Final = frozenset({"HOME", "TMPDIR"})
 _MOST: Final = 20_000
 _COMMAND: Final = 500
 
@@ -47,7 +47,9 @@ class SeenProcess:
     """Its command line, not masked."""
     uid: int
     cwd: str | None
-    """None where it can't be read."""
+    """None where it can't be read: of an undumpable process, root alone can."""
+    variables: Mapping[str, str]
+    """Of HOME and TMPDIR those that are there and can be read."""
     files: list[OpenFile] = field(default_factory=list)
     files_hidden: bool = False
     """Whether what it has open can't be read."""
@@ -102,11 +104,13 @@ def _tree(execution: Watched) -> Iterator[SeenProcess]:
     root = execution.launcher_pid or execution.pool_pid
     if not root:
         return
-    ours = {os.getpid()} if not execution.launcher_pid else set()
+    ours = {os.getpid()}
     for process in below(root):
+        # Where the launcher is not known yet, others are there, and perhaps whoever looks.
         if process.parent in ours or process.pid in ours:
-            # Where the launcher is not known yet, whoever looks is itself below the pool process.
             ours.add(process.pid)
+        elif process.parent == execution.pool_pid:
+            continue
         elif not process.is_zombie and (seen := _seen(process.pid, execution.runtime)) is not None:
             yield seen
 
@@ -118,9 +122,13 @@ def _seen(pid: int, runtime: str) -> SeenProcess | None:
         return None
     command = b" ".join(arguments)[:_COMMAND].decode(errors="surrogateescape")
     cwd: str | None = None
-    with contextlib.suppress(OSError):
+    try:
         cwd = str(Path(f"/proc/{pid}/cwd").readlink())
-    seen = SeenProcess(pid, runtime, command, uid, cwd)
+    except PermissionError:
+        pass
+    except OSError:
+        return None
+    seen = SeenProcess(pid, runtime, command, uid, cwd, _variables(pid))
     try:
         numbers = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - some ten times a second
     except PermissionError:
@@ -130,6 +138,11 @@ def _seen(pid: int, runtime: str) -> SeenProcess | None:
     else:
         seen.files += [file for number in numbers if (file := _file(f"/proc/{pid}/fd/{number}")) is not None]
     return seen
+
+
+def _variables(pid: int) -> dict[str, str]:
+    pairs = (os.fsdecode(variable).partition("=") for variable in read(pid, "environ") or ())
+    return {name: value for name, _, value in pairs if name in _FOLDERS and value.startswith("/")}
 
 
 def _file(path: str) -> OpenFile | None:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from attune_tasks.leaks.deleted_files import DeletedFiles
-from attune_tasks.leaks.execution_trees import NONE_SEEN, ExecutionTrees
+from attune_tasks.leaks.execution_trees import NONE_SEEN, ExecutionTrees, SeenProcess
 from attune_tasks.leaks.folder_surface import FolderSurface, Pace, Shared
 from attune_tasks.leaks.surface import Seeker, Surface, Watched
-from attune_tasks.proc import read
 
 __all__ = ["FileRoots", "file_surfaces"]
 
@@ -35,11 +34,14 @@ class FileRoots:
     """Which folders are looked at."""
 
     temporary: Sequence[str | Path] = field(default_factory=_temporary)
+    """Besides the TMPDIR of the executions' processes."""
+    temporary_seconds: float = 10.0
+    """For the last walk through all of them; what is left then is said."""
     shared_memory: str | Path = "/dev/shm"  # noqa: S108 - to look at
     home: Sequence[str | Path] = field(default_factory=_home)
     """Besides those of the executions' processes."""
     home_seconds: float = 10.0
-    """For a walk through all of them; what is left then is said."""
+    """The same for these."""
     changed: Sequence[str | Path] = ("/",)
     changed_seconds: float = 30.0
     """The same for these."""
@@ -55,7 +57,7 @@ class _WorkingFolders(FolderSurface):
 
     def _folders(self, trees: ExecutionTrees) -> Iterator[str]:
         for process in trees.processes:
-            if process.cwd is None:  # of an undumpable one, root alone can read it
+            if process.cwd is None:
                 self._blind.add(process.runtime)
             else:
                 self._seen.add(process.runtime)
@@ -63,23 +65,35 @@ class _WorkingFolders(FolderSurface):
                     yield process.cwd
 
     def tell_unseen(self, executions: Sequence[Watched]) -> None:
-        for runtime in {each.runtime for each in executions} - self._seen:
-            self.findings.not_looked_at(_BLIND if runtime in self._blind else NONE_SEEN, runtime)
+        for runtime in {each.runtime for each in executions}:
+            if runtime in self._seen & self._blind:
+                self.findings.partly(_BLIND, runtime)
+            elif runtime not in self._seen:
+                self.findings.not_looked_at(_BLIND if runtime in self._blind else NONE_SEEN, runtime)
 
 
 def _homes(trees: ExecutionTrees) -> Iterator[str]:
     for process in trees.processes:
         with contextlib.suppress(KeyError):
             yield pwd.getpwuid(process.uid).pw_dir
-        for variable in read(process.pid, "environ") or ():
-            if variable.startswith(b"HOME=/"):
-                yield os.fsdecode(variable.removeprefix(b"HOME="))
+        yield from _variable(process, "HOME")
+
+
+def _temporaries(trees: ExecutionTrees) -> Iterator[str]:
+    for process in trees.processes:
+        yield from _variable(process, "TMPDIR")
+
+
+def _variable(process: SeenProcess, name: str) -> Iterator[str]:
+    if name in process.variables:
+        yield process.variables[name]
 
 
 def file_surfaces(seeker: Seeker, *, sources: Collection[Path] = (), roots: FileRoots | None = None) -> list[Surface]:
     """Make the surfaces of files. `sources` are the files from which the secrets come, where they stand by right."""
     roots = roots or FileRoots()
     shared = Shared(sources)
+    temporary = Pace(end_seconds=roots.temporary_seconds)
     home = Pace(look_seconds=0.01, pause=0.4, end_seconds=roots.home_seconds)
     changed = FolderSurface(
         "changed files",
@@ -91,7 +105,7 @@ def file_surfaces(seeker: Seeker, *, sources: Collection[Path] = (), roots: File
     for place in shared.mounts.not_local:
         changed.findings.partly(f"left out, for it is not on this machine: {place}")
     return [
-        FolderSurface("temporary folders", seeker, shared, roots.temporary),
+        FolderSurface("temporary folders", seeker, shared, roots.temporary, roots_of=_temporaries, pace=temporary),
         FolderSurface("/dev/shm", seeker, shared, (roots.shared_memory,), everything=True),  # noqa: S108 - a name
         DeletedFiles(seeker, shared),
         _WorkingFolders(seeker, shared),

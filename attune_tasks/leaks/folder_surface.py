@@ -18,7 +18,7 @@ from attune_tasks.leaks.walking import Walk
 
 __all__ = ["FolderSurface", "Pace", "Shared"]
 
-_MARGIN: Final = 1_000_000_000
+_MARGIN: Final = 2_000_000_000
 """Nanoseconds by which the clocks of files may be behind."""
 _MIB: Final = 1 << 20
 _SLOW: Final = 1.0
@@ -108,7 +108,10 @@ class FolderSurface:
                 f" for instance {walk.waiting[0]}"
             )
         if pace.look_seconds and slowest > _SLOW + pace.pause:
-            self.findings.partly(f"one round took {slowest:.1f} s: what is removed sooner may not have been seen")
+            self.findings.partly(
+                f"one round through them took {slowest:.1f} s: in folders where nothing else had changed,"
+                " what was removed sooner may not have been seen"
+            )
         self._tell_folders()
         self._files.tell()
         return self.findings.rows(executions)

@@ -116,7 +116,9 @@ def _references(action: Action | None) -> dict[str, str]:
 
 def _surfaces(seeker: ValueSeeker, settings: Settings, *, whole_machine: bool) -> Sequence[Surface]:
     # Whole homes and machines take longer than a test should.
-    here = FileRoots(home_seconds=1.0, changed=(Path.cwd(), *settings.packs), changed_seconds=5.0)
+    here = FileRoots(
+        temporary_seconds=2.0, home_seconds=1.0, changed=(Path.cwd(), *settings.packs), changed_seconds=5.0
+    )
     secrets_file = settings.secrets.file.path
     surfaces = file_surfaces(
         seeker, sources=[secrets_file] if secrets_file else [], roots=FileRoots() if whole_machine else here

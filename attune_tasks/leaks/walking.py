@@ -50,8 +50,7 @@ class Walk:
         """Folders that could not be looked into, for want of permission."""
         self.too_long: dict[str, None] = {}
         """Folders with more entries than are looked at."""
-        self.slowest_pass = 0.0
-        """Seconds from the beginning of a pass to its end."""
+        self._slowest = 0.0
 
     def add(self, root: str) -> None:
         """Look at the folder `root`, too."""
@@ -71,6 +70,11 @@ class Walk:
     def waiting(self) -> Sequence[str]:
         """The folders that the present pass has still to look into."""
         return self._waiting
+
+    @property
+    def slowest_pass(self) -> float:
+        """Seconds that a pass has taken from beginning to end, or takes already."""
+        return max(self._slowest, time.monotonic() - self._begun if self._begun else 0.0)
 
     def begin_pass(self) -> None:
         """Begin at the roots again."""
@@ -94,7 +98,7 @@ class Walk:
             folder = self._waiting.popleft()
             yield from self._visit(folder, self._waiting)
         if not self._waiting:
-            self.slowest_pass = max(self.slowest_pass, time.monotonic() - self._begun)
+            self._slowest = self.slowest_pass
             self._begun = 0.0
 
     def _visit(self, folder: str, further: deque[str] | None = None) -> Iterator[Entry]:

@@ -147,3 +147,10 @@ def test_the_plugin_loads_nothing_until_it_is_used_and_can_be_turned_off(pyteste
         check=True,
     )
     assert not {"celery", "kombu", "redis", "attune_tasks.leaks"} & set(done.stdout.split())
+
+
+def test_a_value_that_pytest_printed_would_be_seen_here(pytester: pytest.Pytester) -> None:
+    write_action(pytester.path / "packs", "it", HONEST)
+    test = CLEAN + "    values = list(leak_scanner._seeker._owners)\n    assert values == []\n"
+    with pytest.raises(AssertionError, match="1 failed"):
+        run(pytester, test)

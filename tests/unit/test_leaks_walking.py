@@ -77,10 +77,10 @@ def test_what_is_left_when_the_time_is_over_waits(old: int, tmp_path: Path) -> N
     walk.begin_pass()
     assert seen(walk, seconds=0) == set()
     assert list(walk.waiting) == [str(tmp_path)]
-    assert walk.slowest_pass == 0
+    assert walk.slowest_pass > 0, "it takes that long already"
     seen(walk)
     assert (list(walk.waiting), walk.listed) == ([], {str(tmp_path)})
-    assert walk.slowest_pass > 0
+    assert walk.slowest_pass == walk.slowest_pass > 0, "it is over"
 
 
 def test_folders_that_are_skipped_and_links_are_not_gone_into(old: int, tmp_path: Path) -> None:
