@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -195,4 +196,53 @@ def test_a_user_who_may_not_monitor_is_told_so(own_redis: RedisServer) -> None:
     assert row.verdict == "not looked at"
     assert "NoPermissionError" in row.why
     assert password not in repr(row)
+    app.close()
+
+
+def test_a_server_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    app = Celery("hangs", broker=server.url(), backend=server.url(), set_as_current=False)
+    try:
+        watch = Watch(app, lambda seeker: celery_surfaces(app, seeker, NAME, own_redis=True, flower="http://[::1]:9"))
+        with server.frozen():
+            started = time.monotonic()
+            rows = watch.end_of_nothing()
+            took = time.monotonic() - started
+        assert took < 30
+        assert {row.verdict for row in rows.values()} == {"not looked at"}, rows
+    finally:
+        server.stop()
+    app.close()
+
+
+def test_a_server_that_hangs_from_the_beginning_is_not_waited_for(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    app = Celery("hangs", broker=server.url(), backend=server.url(), set_as_current=False)
+    names = ("broker keys", "pub/sub", "events", "result")
+    try:
+        with server.frozen():
+            started = time.monotonic()
+            watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME, own_redis=True), *names))
+            rows = watch.end_of_nothing()
+            assert time.monotonic() - started < 30
+        assert {name: row.verdict for name, row in rows.items()} == dict.fromkeys(names, "not looked at")
+    finally:
+        server.stop()
+    app.close()
+
+
+def test_what_is_too_much_to_be_looked_at_is_said(own_redis: RedisServer) -> None:
+    database = own_redis.new_database()
+    app = Celery("full", broker=own_redis.url(database), backend=own_redis.url(database), set_as_current=False)
+    with own_redis.client(database) as client:
+        client.rpush("celery", *[f"message {number}" for number in range(3000)])
+        client.mset({f"attune:{{full}}:note:{number}": number for number in range(3000)})
+        client.set("attune:{full}:big", b"x" * (5 << 20))
+    names = ("broker keys", "backend keys")
+    watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME), *names))
+    rows = watch.end_of_nothing()
+    assert rows["broker keys"].why == "key celery, list: there is more than is looked at"
+    assert "keys attune:{full}:*: there is more than is looked at" in rows["backend keys"].why
     app.close()

@@ -38,6 +38,7 @@ class EmbeddedBrokerKeys:
             for name in sorted(names):
                 number += 1
                 if number > _FILES:
+                    yield Place("the broker's folder", b"", is_cut=True)
                     return
                 path = Path(folder, name)
                 yield from _file(path, path.relative_to(self._folder))

@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from attune_tasks._celery.leaks.base import CelerySurface, say
+from attune_tasks._celery.leaks.base import CelerySurface
+from attune_tasks._celery.leaks.in_time import in_time, say
 from attune_tasks.leaks import Row, Seeker, Watched
 
 __all__ = ["KeySource", "KeysSurface", "Place"]
 
 _SWEEP_SECONDS: Final = 1.0
 """How often all that is ours is looked at while something runs; what is the executions' own, at each look."""
+_OPEN_SECONDS: Final = 3.0
 _LOOK_BOUND: Final = 0.25
 _END_BOUND: Final = 5.0
 _BYTES: Final = 64 << 20
@@ -27,6 +29,8 @@ class Place(NamedTuple):
 
     where: str
     data: bytes
+    is_cut: bool = False
+    """Whether there is more of it that is not read."""
 
 
 class KeySource(Protocol):
@@ -57,7 +61,7 @@ class KeysSurface(CelerySurface):
             self._not_looked_at(self._why_not)
             return
         try:
-            self._source.open()
+            in_time(self._source.open, _OPEN_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever a client raises: its text may quote the URL
             self._source = None
             self._not_looked_at(f"the server can't be asked ({say(error)}): see `attune-tasks doctor`")
@@ -89,6 +93,8 @@ class KeysSurface(CelerySurface):
         try:
             for number, place in enumerate(self._source.read(executions, sweep=sweep)):
                 self._search(place.data, place.where)
+                if place.is_cut:
+                    self._partly(f"{place.where}: there is more than is looked at")
                 left -= len(place.data)
                 if left < 0 or time.monotonic() > deadline:
                     return f"after {number + 1} entries it was too much; empty it, or look at a server of its own"

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from celery import Celery
 
-from attune_tasks._celery.leaks.base import CelerySurface, say
+from attune_tasks._celery.leaks.base import CelerySurface
+from attune_tasks._celery.leaks.in_time import say
 from attune_tasks._celery.leaks.readings import Seam
 from attune_tasks._celery.live_client import impatient
 from attune_tasks._celery.live_events import FIELD, OutputEvent, ProgressEvent, read_events
