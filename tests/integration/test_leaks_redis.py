@@ -12,6 +12,7 @@ from celery import Celery
 
 from attune_tasks._celery.leaks import CONTROLS, celery_surfaces
 from attune_tasks._celery.leaks.controls import VALUE_NAME, Control
+from attune_tasks._celery.leaks.redis_places import scan
 from attune_tasks.leaks import Row, Watched
 from attune_tasks.leaks.canaries import make_short_canary
 from tests.celery_worker import CeleryWorker
@@ -220,7 +221,7 @@ def test_a_server_that_hangs_from_the_beginning_is_not_waited_for(tmp_path: Path
     server = RedisServer(tmp_path)
     server.start()
     app = Celery("hangs", broker=server.url(), backend=server.url(), set_as_current=False)
-    names = ("broker keys", "pub/sub", "events", "result")
+    names = ("broker keys", "events", "result")
     try:
         with server.frozen():
             started = time.monotonic()
@@ -246,3 +247,14 @@ def test_what_is_too_much_to_be_looked_at_is_said(own_redis: RedisServer) -> Non
     assert rows["broker keys"].why == "key celery, list: there is more than is looked at"
     assert "keys attune:{full}:*: there is more than is looked at" in rows["backend keys"].why
     app.close()
+
+
+def test_a_scan_ends_in_time_however_many_keys_others_have(own_redis: RedisServer) -> None:
+    with own_redis.client(own_redis.new_database()) as client:
+        client.mset({f"other:{number}": "" for number in range(20_000)})
+        client.mset({f"attune:{number}": "" for number in range(50)})
+        found = list(scan(client, "attune:*", 2000, 0.0))
+        assert found[-1] is None
+        assert len(found) < 50
+        assert len(set(scan(client, "attune:*", 2000, 10.0))) == 50
+        assert list(scan(client, "attune:*", 10, 10.0))[-1] is None

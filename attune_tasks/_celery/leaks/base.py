@@ -15,7 +15,7 @@ from attune_tasks.quiet_threads import start_quiet_thread
 __all__ = ["CelerySurface", "ListeningSurface", "RoundsSurface"]
 
 _START_SECONDS: Final = 3.0
-_STOP_SECONDS: Final = 4.0
+_STOP_SECONDS: Final = 3.0
 _BETWEEN_ROUNDS: Final = 0.4
 _LAST_ROUND_SECONDS: Final = 12.0
 
@@ -77,6 +77,9 @@ class ListeningSurface(CelerySurface):
                 self._partly("the end of what was said was not waited for: it took too long")
         return super().end(executions)
 
+    def _is_listening(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
     def _say_that_the_end_is_missing(self, *, is_too_much: bool) -> None:
         if is_too_much:
             self._partly("there was more than is searched")
@@ -95,8 +98,10 @@ class ListeningSurface(CelerySurface):
             finally:
                 ready.set()
 
-        self._threads.append(start_quiet_thread(listen, f"attune-leaks-{self.name}"))
-        if not ready.wait(_START_SECONDS):
+        thread = start_quiet_thread(listen, f"attune-leaks-{self.name}")
+        if ready.wait(_START_SECONDS):
+            self._threads.append(thread)
+        else:  # nor is it waited for at the end
             self._not_looked_at(f"{what} did not answer in {_START_SECONDS:g} seconds")
 
 

@@ -56,7 +56,7 @@ class FlowerSurface(RoundsSurface):
             self._not_looked_at(f"no Flower at {pages.shown}: --flower URL")
         elif first.status in _REFUSED:
             self._not_looked_at(f"{pages.shown} refuses: --flower http://user:password@host:port")
-        elif first.status in {HTTPStatus.FOUND, HTTPStatus.SEE_OTHER}:
+        elif HTTPStatus.MULTIPLE_CHOICES <= first.status < HTTPStatus.BAD_REQUEST:
             self._not_looked_at(f"{pages.shown} wants somebody to sign in: start a Flower with --basic_auth for this")
         elif b"flower" not in first.data.lower():
             self._not_looked_at(f"what answers at {pages.shown} is no Flower: --flower URL")
@@ -85,7 +85,7 @@ class FlowerSurface(RoundsSurface):
 
     def _say_what_was_not_seen(self, pages: FlowerPages, executions: Sequence[Watched]) -> None:
         for runtime in dict.fromkeys(each.runtime for each in executions):
-            tasks = {each.task_id for each in executions if each.runtime == runtime}
+            tasks = {pages.quoted(each.task_id) for each in executions if each.runtime == runtime}
             if not tasks & self._known:
                 why = f"the Flower at {pages.shown} knows none of these executions: is it of this broker?"
                 self._not_looked_at(why, runtime)

@@ -71,8 +71,8 @@ class RedisBrokerKeys:
         self._replies = f"{glob_escaped(broker.prefix)}*.{glob_escaped(mailbox.reply_exchange.name)}"
         self._redis = broker
 
-    def read(self, executions: Sequence[Watched], *, sweep: bool) -> Iterator[Place]:  # noqa: ARG002 - messages have no key of their own
-        """Give messages; with `sweep`, bindings and answers to control commands, too."""
+    def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:  # noqa: ARG002 - messages have no key of their own
+        """Give messages; with a `sweep`, bindings and answers to control commands, too."""
         if self._redis is None:
             return
         client = self._redis.client
@@ -81,7 +81,7 @@ class RedisBrokerKeys:
         if sweep:
             for key in self._bindings:
                 yield from _places(client, key)
-            yield from _scanned(client, self._replies)
+            yield from _scanned(client, self._replies, sweep)
 
 
 class RedisBackendKeys:
@@ -99,8 +99,8 @@ class RedisBackendKeys:
         state = shared_state(self._app)
         self._state = state.by(impatient(state.client)) if state is not None else None
 
-    def read(self, executions: Sequence[Watched], *, sweep: bool) -> Iterator[Place]:
-        """Give what is the executions' own; with `sweep`, then all within our prefix."""
+    def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:
+        """Give what is the executions' own; with a `sweep`, then all within our prefix."""
         backend: Any = self._app.backend
         for each in executions:
             if self._client is not None:
@@ -109,12 +109,12 @@ class RedisBackendKeys:
                 for kind in _OF_AN_EXECUTION:
                     yield from _places(self._state.client, self._state.key(kind, each.execution_id))
         if sweep and self._state is not None:
-            yield from _scanned(self._state.client, f"{glob_escaped(self._state.prefix)}*")
+            yield from _scanned(self._state.client, f"{glob_escaped(self._state.prefix)}*", sweep)
 
 
-def _scanned(client: Any, pattern: str) -> Iterator[Place]:
-    for number, found in enumerate(scan(client, pattern, _KEYS + 1)):
-        if number == _KEYS:
+def _scanned(client: Any, pattern: str, seconds: float) -> Iterator[Place]:
+    for found in scan(client, pattern, _KEYS, seconds):
+        if found is None:
             yield Place(f"keys {pattern}", b"", is_cut=True)
         else:
             yield from _places(client, found)

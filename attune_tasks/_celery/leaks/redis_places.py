@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from celery import Celery
@@ -64,7 +64,7 @@ class BrokerRedis:
 
 
 def broker_driver(app: Celery) -> str:
-    """Give kombu's name of the broker's kind: ``redis``, ``py-amqp``, and others."""
+    """Give kombu's name of the broker's kind: ``redis``, ``amqp``, and others."""
     with app.connection_for_read() as connection:
         return str(connection.transport.driver_type)
 
@@ -109,9 +109,22 @@ def shown_key(key: str | bytes) -> str:
     return _REPLIES.sub("….reply.", text)
 
 
-def scan(client: Any, pattern: str, at_most: int) -> Iterator[bytes]:
-    """Give the keys that fit `pattern`, and at most so many; the caller minds the time."""
-    yield from islice(client.scan_iter(match=pattern, count=_SCANNED_AT_ONCE), at_most)
+def scan(client: Any, pattern: str, at_most: int, seconds: float) -> Iterator[bytes | None]:
+    """Give the keys that fit `pattern`, at most so many, and look for them no longer; None: there may be more.
+
+    Of the others in the database each is passed by, so that it may take long until there is one.
+    """
+    cursor, given, deadline = 0, 0, time.monotonic() + seconds
+    while True:
+        cursor, found = client.scan(cursor, match=pattern, count=_SCANNED_AT_ONCE)
+        for key in found:
+            yield key
+            given += 1
+        if not int(cursor):
+            return
+        if given >= at_most or time.monotonic() > deadline:
+            yield None
+            return
 
 
 def read_key(client: Any, key: str | bytes) -> Iterator[Entry]:

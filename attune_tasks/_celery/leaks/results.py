@@ -90,12 +90,13 @@ class _StoredSurface(CelerySurface):
                 return
             try:
                 meta, raw = in_time(partial(self._stored, each.task_id), _READ_SECONDS)
+                parts = list(self._parts(meta, raw))
             except Exception as error:  # noqa: BLE001 - whatever a backend raises: its text may quote the URL
                 self._failures += 1
                 self._partly(f"a result can't be read ({say(error)})")
                 continue
             self._states[each.task_id] = str(meta.get("status"))
-            for where, value in self._parts(meta, raw):
+            for where, value in parts:
                 for text in _texts_of(value):
                     self._search(text, f"{self.name} of task {each.task_id}, {where}")
 
