@@ -51,6 +51,8 @@ def leaks_worker(place: Place) -> Iterator[CeleryWorker]:
 def app(place: Place) -> Iterator[Celery]:
     made = place.client()
     made.main = "attune_tasks"  # by whose name the shared state is told from others
+    # The name in this event is the task's own, and may come after that of `task-received`, and take its place.
+    made.conf.task_send_sent_event = False
     yield made
     made.close()
 

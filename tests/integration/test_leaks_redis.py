@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 from celery import Celery
 
 from attune_tasks._celery.leaks.controls import CONTROLS, VALUE_NAME, Control
+from attune_tasks._celery.leaks.redis_places import scan
 from attune_tasks._celery.leaks.surfaces import celery_surfaces
 from attune_tasks.leaks import Row, Watched
 from attune_tasks.leaks.canaries import make_short_canary
@@ -196,3 +198,63 @@ def test_a_user_who_may_not_monitor_is_told_so(own_redis: RedisServer) -> None:
     assert "NoPermissionError" in row.why
     assert password not in repr(row)
     app.close()
+
+
+def test_a_server_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    app = Celery("hangs", broker=server.url(), backend=server.url(), set_as_current=False)
+    try:
+        watch = Watch(app, lambda seeker: celery_surfaces(app, seeker, NAME, own_redis=True, flower="http://[::1]:9"))
+        with server.frozen():
+            started = time.monotonic()
+            rows = watch.end_of_nothing()
+            took = time.monotonic() - started
+        assert took < 30
+        assert {row.verdict for row in rows.values()} == {"not looked at"}, rows
+    finally:
+        server.stop()
+    app.close()
+
+
+def test_a_server_that_hangs_from_the_beginning_is_not_waited_for(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    app = Celery("hangs", broker=server.url(), backend=server.url(), set_as_current=False)
+    names = ("broker keys", "events", "result")
+    try:
+        with server.frozen():
+            started = time.monotonic()
+            watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME, own_redis=True), *names))
+            rows = watch.end_of_nothing()
+            assert time.monotonic() - started < 30
+        assert {name: row.verdict for name, row in rows.items()} == dict.fromkeys(names, "not looked at")
+    finally:
+        server.stop()
+    app.close()
+
+
+def test_what_is_too_much_to_be_looked_at_is_said(own_redis: RedisServer) -> None:
+    database = own_redis.new_database()
+    app = Celery("full", broker=own_redis.url(database), backend=own_redis.url(database), set_as_current=False)
+    with own_redis.client(database) as client:
+        client.rpush("celery", *[f"message {number}" for number in range(3000)])
+        client.mset({f"attune:{{full}}:note:{number}": number for number in range(3000)})
+        client.set("attune:{full}:big", b"x" * (5 << 20))
+    names = ("broker keys", "backend keys")
+    watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME), *names))
+    rows = watch.end_of_nothing()
+    assert rows["broker keys"].why == "key celery, list: there is more than is looked at"
+    assert "keys attune:{full}:*: there is more than is looked at" in rows["backend keys"].why
+    app.close()
+
+
+def test_a_scan_ends_in_time_however_many_keys_others_have(own_redis: RedisServer) -> None:
+    with own_redis.client(own_redis.new_database()) as client:
+        client.mset({f"other:{number}": "" for number in range(20_000)})
+        client.mset({f"attune:{number}": "" for number in range(50)})
+        found = list(scan(client, "attune:*", 2000, 0.0))
+        assert found[-1] is None
+        assert len(found) < 50
+        assert len(set(scan(client, "attune:*", 2000, 10.0))) == 50
+        assert list(scan(client, "attune:*", 10, 10.0))[-1] is None

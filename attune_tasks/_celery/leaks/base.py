@@ -7,20 +7,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from attune_tasks._celery.leaks.in_time import in_time, say
 from attune_tasks._celery.leaks.readings import readings
 from attune_tasks.leaks import Findings, Row, Seeker, Watched
 from attune_tasks.quiet_threads import start_quiet_thread
 
-__all__ = ["CelerySurface", "ListeningSurface", "RoundsSurface", "say"]
+__all__ = ["CelerySurface", "ListeningSurface", "RoundsSurface"]
 
 _START_SECONDS: Final = 3.0
-_STOP_SECONDS: Final = 5.0
+_STOP_SECONDS: Final = 3.0
 _BETWEEN_ROUNDS: Final = 0.4
-
-
-def say(error: BaseException) -> str:
-    """Name an error by its type: texts of clients quote URLs, with their passwords."""
-    return type(error).__name__
+_LAST_ROUND_SECONDS: Final = 12.0
 
 
 class CelerySurface:
@@ -80,6 +77,15 @@ class ListeningSurface(CelerySurface):
                 self._partly("the end of what was said was not waited for: it took too long")
         return super().end(executions)
 
+    def _is_listening(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+    def _say_that_the_end_is_missing(self, *, is_too_much: bool) -> None:
+        if is_too_much:
+            self._partly("there was more than is searched")
+        else:
+            self._not_looked_at("the server did not answer any more, so not all of it was heard")
+
     def _listen(self, work: Callable[[Callable[[], None]], None], what: str) -> None:
         """Run `work` in a thread until :attr:`_stopping`; it calls what it is given when it hears everything."""
         ready = threading.Event()
@@ -92,8 +98,10 @@ class ListeningSurface(CelerySurface):
             finally:
                 ready.set()
 
-        self._threads.append(start_quiet_thread(listen, f"attune-leaks-{self.name}"))
-        if not ready.wait(_START_SECONDS):
+        thread = start_quiet_thread(listen, f"attune-leaks-{self.name}")
+        if ready.wait(_START_SECONDS):
+            self._threads.append(thread)
+        else:  # nor is it waited for at the end
             self._not_looked_at(f"{what} did not answer in {_START_SECONDS:g} seconds")
 
 
@@ -116,18 +124,29 @@ class RoundsSurface(CelerySurface):
         self._executions = tuple(executions)
         self._wanted.set()
 
-    def _end_rounds(self) -> None:
+    def _end_rounds(self) -> bool:
+        """End the thread; give whether it has ended, so that there may be another look."""
         self._stopping.set()
         self._wanted.set()
-        if self._thread is not None:
-            self._thread.join(_STOP_SECONDS)
-            self._thread = None
+        if self._thread is None:
+            return True
+        self._thread.join(_STOP_SECONDS)
+        if self._thread.is_alive():
+            self._partly(f"no answer came within {_STOP_SECONDS:g} seconds")
+        return not self._thread.is_alive()
 
     def _rounds(self) -> None:
         while self._wanted.wait() and not self._stopping.is_set():
             self._wanted.clear()
             self._safe_round(self._executions)
             self._stopping.wait(_BETWEEN_ROUNDS)
+
+    def _last_round(self, executions: Sequence[Watched]) -> None:
+        """Look once more, after the thread's last round."""
+        try:
+            in_time(lambda: self._safe_round(executions), _LAST_ROUND_SECONDS)
+        except TimeoutError:
+            self._partly(f"the last look took more than {_LAST_ROUND_SECONDS:g} seconds")
 
     def _safe_round(self, executions: Sequence[Watched]) -> None:
         try:

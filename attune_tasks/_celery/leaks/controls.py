@@ -53,8 +53,8 @@ CONTROLS: Final = (
     Control("live stream", "leak_controls.reversed_output", "secret"),
     Control("live stream", "leak_controls.reversed_progress", "secret"),
     Control("log", "leak_controls.parameter", "name"),
-    Control("Flower", "leak_controls.parameter", "name"),
     Control("Flower", "leak_controls.reversed_error", "secret", fails=True),
+    Control("Flower", "leak_controls.parameter", "name"),
 )
 
 

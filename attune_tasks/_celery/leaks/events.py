@@ -39,7 +39,7 @@ class EventsSurface(ListeningSurface):
         """Wait for the last event of each execution, and say where none came."""
         wanted = {each.task_id for each in executions if each.is_over}
         deadline = time.monotonic() + _REST_SECONDS
-        while not wanted <= self._ended and self._threads[0].is_alive() and time.monotonic() < deadline:
+        while not wanted <= self._ended and self._is_listening() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS / 4)
         for runtime in dict.fromkeys(each.runtime for each in executions):
             tasks = {each.task_id for each in executions if each.runtime == runtime}

@@ -16,6 +16,7 @@ __all__ = ["DEFAULT_FLOWER", "FlowerSurface"]
 
 DEFAULT_FLOWER: Final = "http://127.0.0.1:5555"
 _REST_SECONDS: Final = 5.0
+_ROUND_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.2
 _TASKS: Final = 200
 """The newest, of all that it knows: on its page of tasks and by its API."""
@@ -41,6 +42,7 @@ class FlowerSurface(RoundsSurface):
         self._statuses: dict[str, int] = {}
         """The last one of each path, without ids."""
         self._known: set[str] = set()
+        self._ended: set[str] = set()
 
     def begin(self) -> None:
         """See whether there is one."""
@@ -54,7 +56,7 @@ class FlowerSurface(RoundsSurface):
             self._not_looked_at(f"no Flower at {pages.shown}: --flower URL")
         elif first.status in _REFUSED:
             self._not_looked_at(f"{pages.shown} refuses: --flower http://user:password@host:port")
-        elif first.status in {HTTPStatus.FOUND, HTTPStatus.SEE_OTHER}:
+        elif HTTPStatus.MULTIPLE_CHOICES <= first.status < HTTPStatus.BAD_REQUEST:
             self._not_looked_at(f"{pages.shown} wants somebody to sign in: start a Flower with --basic_auth for this")
         elif b"flower" not in first.data.lower():
             self._not_looked_at(f"what answers at {pages.shown} is no Flower: --flower URL")
@@ -64,22 +66,26 @@ class FlowerSurface(RoundsSurface):
 
     def end(self, executions: Sequence[Watched]) -> Iterable[Row]:
         """Wait until it shows the ends of the executions, and look once more."""
-        self._end_rounds()
-        if self._pages is not None:
+        if self._end_rounds() and self._pages is not None:
             deadline = time.monotonic() + _REST_SECONDS
-            while not self._knows_ends(self._pages, executions) and time.monotonic() < deadline:
+            while self._misses_ends(self._pages, executions) and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
-            self._safe_round(executions)
+            self._last_round(executions)
             self._say_what_was_not_seen(self._pages, executions)
         return super().end(executions)
 
-    def _knows_ends(self, pages: FlowerPages, executions: Sequence[Watched]) -> bool:
-        found = (pages.get(f"/task/{pages.quoted(each.task_id)}").data for each in executions if each.is_over)
-        return all(any(state in data for state in _ENDED) for data in found)
+    def _misses_ends(self, pages: FlowerPages, executions: Sequence[Watched]) -> bool:
+        for each in executions:
+            if each.is_over and each.task_id not in self._ended:
+                data = pages.get(f"/task/{pages.quoted(each.task_id)}").data
+                if not any(state in data for state in _ENDED):
+                    return True
+                self._ended.add(each.task_id)
+        return False
 
     def _say_what_was_not_seen(self, pages: FlowerPages, executions: Sequence[Watched]) -> None:
         for runtime in dict.fromkeys(each.runtime for each in executions):
-            tasks = {each.task_id for each in executions if each.runtime == runtime}
+            tasks = {pages.quoted(each.task_id) for each in executions if each.runtime == runtime}
             if not tasks & self._known:
                 why = f"the Flower at {pages.shown} knows none of these executions: is it of this broker?"
                 self._not_looked_at(why, runtime)
@@ -95,7 +101,11 @@ class FlowerSurface(RoundsSurface):
         pages = self._pages
         if pages is None:
             return
+        deadline = time.monotonic() + _ROUND_SECONDS
         for path, shown in self._paths(pages, executions):
+            if time.monotonic() > deadline:
+                self._partly(f"{pages.shown} is slow: not all of its pages were looked at")
+                return
             page = pages.get(path)
             self._statuses[shown] = page.status
             self._search(page.data, f"Flower, {path.partition('?')[0]}")

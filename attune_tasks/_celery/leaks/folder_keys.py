@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from celery import Celery
 
+from attune_tasks._celery.leaks.in_time import in_time
 from attune_tasks._celery.leaks.keys import Place
 from attune_tasks._celery.leaks.redis_places import shown_key
 from attune_tasks.leaks import Watched
@@ -17,6 +19,7 @@ from attune_tasks.leaks import Watched
 __all__ = ["EmbeddedBackendKeys", "EmbeddedBrokerKeys", "ValueKeys"]
 
 _FILES: Final = 5000
+_ANSWER_SECONDS: Final = 1.0
 _FILE_BYTES: Final = 4 << 20
 
 
@@ -31,13 +34,14 @@ class EmbeddedBrokerKeys:
         """Raise OSError where it can't be read."""
         os.scandir(self._folder).close()
 
-    def read(self, executions: Sequence[Watched], *, sweep: bool) -> Iterator[Place]:  # noqa: ARG002 - messages have no place of their own
+    def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:  # noqa: ARG002 - messages have no place of their own
         """Give all files: what a worker takes is gone a moment later."""
         number = 0
         for folder, _, names in os.walk(self._folder):
             for name in sorted(names):
                 number += 1
                 if number > _FILES:
+                    yield Place("the broker's folder", b"", is_cut=True)
                     return
                 path = Path(folder, name)
                 yield from _file(path, path.relative_to(self._folder))
@@ -54,7 +58,7 @@ class EmbeddedBackendKeys:
         """Raise OSError where the folder can't be read."""
         os.scandir(self._backend.path).close()
 
-    def read(self, executions: Sequence[Watched], *, sweep: bool) -> Iterator[Place]:  # noqa: ARG002 - nothing else is there
+    def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:  # noqa: ARG002 - nothing else is there
         """Give each one's result, and what of it is being written."""
         folder = Path(os.fsdecode(self._backend.path))
         for each in executions:
@@ -75,11 +79,11 @@ class ValueKeys:
     def open(self) -> None:
         """Do nothing: it connects when it is asked."""
 
-    def read(self, executions: Sequence[Watched], *, sweep: bool) -> Iterator[Place]:  # noqa: ARG002 - nothing else is known
+    def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:  # noqa: ARG002 - nothing else is known
         """Give each one's stored result."""
         for each in executions:
             key = self._backend.get_key_for_task(each.task_id)
-            value = self._backend.get(key)
+            value = in_time(partial(self._backend.get, key), _ANSWER_SECONDS)
             if value is not None:
                 shown = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
                 yield Place(f"key {shown}", value if isinstance(value, bytes) else str(value).encode())

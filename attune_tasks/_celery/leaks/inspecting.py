@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from attune_tasks.leaks import Row, Seeker, Watched
 __all__ = ["InspectSurface"]
 
 _ANSWER_SECONDS: Final = 1.0
+_ROUND_SECONDS: Final = 4.0
 # First those whose answers change while an execution runs.
 _COMMANDS: Final = ("active", "query_task", "reserved", "scheduled", EXECUTIONS, LAUNCHERS, "stats", "revoked")
 _SELDOM: Final = ("conf", "registered", "report", "active_queues")
@@ -40,9 +42,9 @@ class InspectSurface(RoundsSurface):
 
     def end(self, executions: Sequence[Watched]) -> Iterable[Row]:
         """Ask for everything once more."""
-        self._end_rounds()
-        self._asked_seldom = False
-        self._safe_round(executions)
+        if self._end_rounds():
+            self._asked_seldom = False
+            self._last_round(executions)
         missing = [command for command in (*_COMMANDS, *_SELDOM) if command not in self._answered]
         if not self._answered:
             self._not_looked_at(
@@ -56,6 +58,7 @@ class InspectSurface(RoundsSurface):
         return super().end(executions)
 
     def _round(self, executions: Sequence[Watched]) -> None:
+        deadline = time.monotonic() + _ROUND_SECONDS
         commands = (*_COMMANDS, *(() if self._asked_seldom else _SELDOM))
         for number, command in enumerate(commands):
             arguments = {"ids": [each.task_id for each in executions]} if command == "query_task" else None
@@ -68,8 +71,8 @@ class InspectSurface(RoundsSurface):
                 limit=1,
             )
             if not answers:
-                if number == 0:
-                    return  # it answers nothing: one second is enough
+                if number == 0 or time.monotonic() > deadline:
+                    return  # it answers nothing, or not any more
                 continue
             self._answered.add(command)
             found = [self._search(text, f"inspect {command}{path}") for path, text in _texts(answers)]

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from celery import Celery
 
-from attune_tasks._celery.leaks.base import CelerySurface, say
+from attune_tasks._celery.leaks.base import CelerySurface
+from attune_tasks._celery.leaks.in_time import say
 from attune_tasks._celery.leaks.readings import Seam
 from attune_tasks._celery.live_client import impatient
 from attune_tasks._celery.live_events import FIELD, OutputEvent, ProgressEvent, read_events
@@ -67,14 +68,17 @@ class LiveSurface(CelerySurface):
             return True
         for each in executions:
             try:
-                self._follow(self._state, each.execution_id, at_most)
+                is_whole = self._follow(self._state, each.execution_id, at_most)
             except Exception as error:  # noqa: BLE001 - the client's own: its text may quote the URL
                 self._failures += 1
                 self._partly(f"a look failed ({say(error)})")
                 return False
+            if not is_whole and at_most == _ENTRIES_AT_END:
+                self._partly(f"of one stream, what came after {_ENTRIES_AT_END} entries")
         return True
 
-    def _follow(self, state: SharedState, execution_id: int, at_most: int) -> None:
+    def _follow(self, state: SharedState, execution_id: int, at_most: int) -> bool:
+        """Read what is new, up to so many entries; give whether that was all."""
         key = stream_key(state, execution_id)
         while at_most > 0:
             start = f"({self._last[execution_id]}" if execution_id in self._last else "-"
@@ -84,9 +88,8 @@ class LiveSurface(CelerySurface):
                 self._take(execution_id, key, fields or {})
             at_most -= _ENTRIES
             if len(found) < _ENTRIES:
-                return
-        if self._failures == 0:
-            self._partly(f"of one stream, what came after {_ENTRIES_AT_END} entries", "")
+                return True
+        return False
 
     def _take(self, execution_id: int, key: str, fields: dict[Any, Any]) -> None:
         for name, value in fields.items():

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from celery import Celery
 
-from attune_tasks._celery.leaks.base import ListeningSurface, say
+from attune_tasks._celery.leaks.base import ListeningSurface
+from attune_tasks._celery.leaks.in_time import in_time, say
 from attune_tasks._celery.leaks.redis_places import backend_client, broker_driver, broker_redis, shown_key
 from attune_tasks._celery.live_client import impatient
 from attune_tasks._celery.shared_state import shared_state
@@ -22,6 +23,7 @@ __all__ = ["MonitorSurface", "unescaped"]
 _BYTES: Final = 512 << 20
 _POLL_SECONDS: Final = 0.1
 _REST_SECONDS: Final = 2.0
+_OPEN_SECONDS: Final = 3.0
 _ESCAPE: Final = re.compile(rb"\\(?:x([0-9a-f]{2})|(.))")
 _CONTROLS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
 _ARGUMENT: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"')
@@ -46,9 +48,10 @@ class MonitorSurface(ListeningSurface):
             return
         servers: dict[tuple[Any, ...], tuple[str, Any]] = {}
         try:
-            for what, client in self._clients():
-                options = client.connection_pool.connection_kwargs
-                address = tuple(options.get(name) for name in ("host", "port", "path"))
+            for what, client in in_time(lambda: list(self._clients()), _OPEN_SECONDS):
+                pool = client.connection_pool
+                address = tuple(pool.connection_kwargs.get(name) for name in ("host", "port", "path"))
+                address += (getattr(pool, "service_name", None),)  # of a Sentinel, which has no host of its own
                 servers.setdefault(address, (what, client))
         except Exception as error:  # noqa: BLE001 - whatever a client raises: its text may quote the URL
             self._partly(f"a server can't be asked ({say(error)}): see `attune-tasks doctor`")
@@ -84,7 +87,7 @@ class MonitorSurface(ListeningSurface):
                     return
                 left -= len(line)
                 self._search(unescaped(line), _where(line))
-        self._partly("not all of it was heard: there was too much, or the server did not answer")
+        self._say_that_the_end_is_missing(is_too_much=left <= 0)
 
 
 def unescaped(line: bytes) -> bytes:

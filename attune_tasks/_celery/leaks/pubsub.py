@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from celery import Celery
 
-from attune_tasks._celery.leaks.base import ListeningSurface, say
+from attune_tasks._celery.leaks.base import ListeningSurface
+from attune_tasks._celery.leaks.in_time import in_time, say
 from attune_tasks._celery.leaks.redis_places import backend_client, broker_driver, broker_redis, glob_escaped
 from attune_tasks.leaks import Seeker
 
@@ -19,6 +20,7 @@ __all__ = ["PubSubSurface"]
 _BYTES: Final = 256 << 20
 _POLL_SECONDS: Final = 0.1
 _REST_SECONDS: Final = 2.0
+_OPEN_SECONDS: Final = 3.0
 
 
 class PubSubSurface(ListeningSurface):
@@ -34,7 +36,7 @@ class PubSubSurface(ListeningSurface):
         found = 0
         for what, of in (("the result backend", self._of_backend), ("the broker", self._of_broker)):
             try:
-                place = of()
+                place = in_time(of, _OPEN_SECONDS)
             except Exception as error:  # noqa: BLE001 - whatever a client raises: its text may quote the URL
                 self._partly(f"{what} can't be asked ({say(error)}): see `attune-tasks doctor`")
                 continue
@@ -87,7 +89,7 @@ class PubSubSurface(ListeningSurface):
                     data = message["data"] if isinstance(message["data"], bytes) else str(message["data"]).encode()
                     left -= len(data)
                     self._search(data, f"channel {_text(message['channel'])}")
-        self._partly("not all of it was heard: there was too much, or the server did not answer")
+        self._say_that_the_end_is_missing(is_too_much=left <= 0)
 
 
 def _text(data: Any) -> str:

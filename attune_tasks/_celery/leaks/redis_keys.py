@@ -65,22 +65,23 @@ class RedisBrokerKeys:
         mailbox = control.mailbox
         exchanges = {mailbox.exchange.name, mailbox.reply_exchange.name, str(self._app.conf.event_exchange), *queues}
         bindings = (f"_kombu.binding{kind}.{each}" for each in sorted(exchanges) for kind in ("", "_permanent"))
-        others = (*broker.unacked, *bindings)
-        self._keys = [key for queue in sorted(queues) for key in broker.queue_keys(queue)]
-        self._keys += [f"{broker.prefix}{key}" for key in others]
+        self._keys = [f"{broker.prefix}{key}" for key in broker.unacked]
+        self._keys += [key for queue in sorted(queues) for key in broker.queue_keys(queue)]
+        self._bindings = [f"{broker.prefix}{key}" for key in bindings]
         self._replies = f"{glob_escaped(broker.prefix)}*.{glob_escaped(mailbox.reply_exchange.name)}"
         self._redis = broker
 
-    def read(self, executions: Sequence[Watched], *, sweep: bool) -> Iterator[Place]:  # noqa: ARG002 - messages have no key of their own
-        """Give the entries of the keys; with `sweep`, those of answers, too."""
+    def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:  # noqa: ARG002 - messages have no key of their own
+        """Give messages; with a `sweep`, bindings and answers to control commands, too."""
         if self._redis is None:
             return
         client = self._redis.client
         for key in self._keys:
             yield from _places(client, key)
         if sweep:
-            for found in scan(client, self._replies, _KEYS):
-                yield from _places(client, found)
+            for key in self._bindings:
+                yield from _places(client, key)
+            yield from _scanned(client, self._replies, sweep)
 
 
 class RedisBackendKeys:
@@ -98,8 +99,8 @@ class RedisBackendKeys:
         state = shared_state(self._app)
         self._state = state.by(impatient(state.client)) if state is not None else None
 
-    def read(self, executions: Sequence[Watched], *, sweep: bool) -> Iterator[Place]:
-        """Give what is the executions' own; with `sweep`, then all within our prefix."""
+    def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:
+        """Give what is the executions' own; with a `sweep`, then all within our prefix."""
         backend: Any = self._app.backend
         for each in executions:
             if self._client is not None:
@@ -108,15 +109,22 @@ class RedisBackendKeys:
                 for kind in _OF_AN_EXECUTION:
                     yield from _places(self._state.client, self._state.key(kind, each.execution_id))
         if sweep and self._state is not None:
-            for found in scan(self._state.client, f"{glob_escaped(self._state.prefix)}*", _KEYS):
-                yield from _places(self._state.client, found)
+            yield from _scanned(self._state.client, f"{glob_escaped(self._state.prefix)}*", sweep)
+
+
+def _scanned(client: Any, pattern: str, seconds: float) -> Iterator[Place]:
+    for found in scan(client, pattern, _KEYS, seconds):
+        if found is None:
+            yield Place(f"keys {pattern}", b"", is_cut=True)
+        else:
+            yield from _places(client, found)
 
 
 def _places(client: Any, key: str | bytes) -> Iterator[Place]:
     shown = shown_key(key)
     has_any = False
-    for place, data in read_key(client, key):
+    for entry in read_key(client, key):
         has_any = True
-        yield Place(f"key {shown}, {place}", data)
+        yield Place(f"key {shown}, {entry.where}", entry.data, entry.is_cut)
     if has_any:
         yield Place(f"the name of key {shown}", key if isinstance(key, bytes) else key.encode())

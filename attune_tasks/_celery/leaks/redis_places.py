@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from celery import Celery
 
@@ -15,6 +15,7 @@ from attune_tasks._celery.shared_state import is_redis
 
 __all__ = [
     "BrokerRedis",
+    "Entry",
     "backend_client",
     "broker_driver",
     "broker_redis",
@@ -25,11 +26,21 @@ __all__ = [
 ]
 
 _CONNECT_SECONDS: Final = 2
-_ITEMS: Final = 1000
+_ENTRIES: Final = 1000
 """Of one list, set, hash or stream."""
 _STRING_BYTES: Final = 4 << 20
 _SCANNED_AT_ONCE: Final = 1000
 _REPLIES: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.reply\.")
+
+
+class Entry(NamedTuple):
+    """One thing at a key."""
+
+    where: str
+    """The key's type, and the field where there is one."""
+    data: bytes
+    is_cut: bool = False
+    """Whether there is more which is not read."""
 
 
 @dataclass(slots=True)
@@ -53,7 +64,7 @@ class BrokerRedis:
 
 
 def broker_driver(app: Celery) -> str:
-    """Give kombu's name of the broker's kind: ``redis``, ``py-amqp``, and others."""
+    """Give kombu's name of the broker's kind: ``redis``, ``amqp``, and others."""
     with app.connection_for_read() as connection:
         return str(connection.transport.driver_type)
 
@@ -98,48 +109,67 @@ def shown_key(key: str | bytes) -> str:
     return _REPLIES.sub("….reply.", text)
 
 
-def scan(client: Any, pattern: str, at_most: int) -> Iterator[bytes]:
-    """Give the keys that fit `pattern`, and at most so many; the caller minds the time."""
-    yield from islice(client.scan_iter(match=pattern, count=_SCANNED_AT_ONCE), at_most)
+def scan(client: Any, pattern: str, at_most: int, seconds: float) -> Iterator[bytes | None]:
+    """Give the keys that fit `pattern`, at most so many, and look for them no longer; None: there may be more.
+
+    Of the others in the database each is passed by, so that it may take long until there is one.
+    """
+    cursor, given, deadline = 0, 0, time.monotonic() + seconds
+    while True:
+        cursor, found = client.scan(cursor, match=pattern, count=_SCANNED_AT_ONCE)
+        for key in found:
+            yield key
+            given += 1
+        if not int(cursor):
+            return
+        if given >= at_most or time.monotonic() > deadline:
+            yield None
+            return
 
 
-def read_key(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
-    """Give what stands at a key, whatever its type is: the type or field, and the bytes. Bounded in both."""
+def read_key(client: Any, key: str | bytes) -> Iterator[Entry]:
+    """Give what stands at a key, whatever its type is: the newest entries where there is an order, and bounded."""
     kind = client.type(key)
     reader = _READERS.get(kind.decode() if isinstance(kind, bytes) else str(kind))
-    if reader is not None:  # else it has expired meanwhile, or a module has types of its own
-        yield from reader(client, key)
+    if reader is None:  # it has expired meanwhile, or a module has types of its own
+        return
+    for number, entry in enumerate(reader(client, key)):
+        yield entry
+        if number >= _ENTRIES:
+            yield Entry(entry.where.partition(",")[0], b"", is_cut=True)
+            return
 
 
-def _string(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
-    yield "string", _bytes(client.getrange(key, 0, _STRING_BYTES))
+def _string(client: Any, key: str | bytes) -> Iterator[Entry]:
+    data = _bytes(client.getrange(key, 0, _STRING_BYTES))
+    yield Entry("string", data, is_cut=len(data) > _STRING_BYTES)
 
 
-def _list(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
-    yield from (("list", _bytes(each)) for each in client.lrange(key, 0, _ITEMS))
+def _list(client: Any, key: str | bytes) -> Iterator[Entry]:
+    yield from (Entry("list", _bytes(each)) for each in client.lrange(key, 0, _ENTRIES))
 
 
-def _sorted_set(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
-    yield from (("zset", _bytes(each)) for each in client.zrange(key, 0, _ITEMS))
+def _sorted_set(client: Any, key: str | bytes) -> Iterator[Entry]:
+    yield from (Entry("zset", _bytes(each)) for each in client.zrevrange(key, 0, _ENTRIES))
 
 
-def _set(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
-    yield from (("set", _bytes(each)) for each in islice(client.sscan_iter(key), _ITEMS))
+def _set(client: Any, key: str | bytes) -> Iterator[Entry]:
+    yield from (Entry("set", _bytes(each)) for each in client.sscan_iter(key))
 
 
-def _hash(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
-    for name, value in islice(client.hscan_iter(key), _ITEMS):
-        yield f"hash, field {_shown(name)}", _bytes(value)
-        yield "hash, a field's name", _bytes(name)
+def _hash(client: Any, key: str | bytes) -> Iterator[Entry]:
+    for name, value in client.hscan_iter(key):
+        yield Entry(f"hash, field {_shown(name)}", _bytes(value))
+        yield Entry("hash, a field's name", _bytes(name))
 
 
-def _stream(client: Any, key: str | bytes) -> Iterator[tuple[str, bytes]]:
-    for entry_id, fields in client.xrevrange(key, count=_ITEMS):
+def _stream(client: Any, key: str | bytes) -> Iterator[Entry]:
+    for entry_id, fields in client.xrevrange(key, count=_ENTRIES + 1):
         for name, value in (fields or {}).items():
-            yield f"stream, entry {_shown(entry_id)}, field {_shown(name)}", _bytes(value)
+            yield Entry(f"stream, entry {_shown(entry_id)}, field {_shown(name)}", _bytes(value))
 
 
-_READERS: Final[Mapping[str, Callable[[Any, str | bytes], Iterator[tuple[str, bytes]]]]] = {
+_READERS: Final[Mapping[str, Callable[[Any, str | bytes], Iterator[Entry]]]] = {
     "string": _string,
     "list": _list,
     "zset": _sorted_set,

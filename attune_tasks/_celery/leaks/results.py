@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from celery import Celery, states
 
-from attune_tasks._celery.leaks.base import CelerySurface, say
+from attune_tasks._celery.leaks.base import CelerySurface
+from attune_tasks._celery.leaks.in_time import in_time, say
+from attune_tasks._celery.leaks.redis_places import backend_client
+from attune_tasks._celery.shared_state import is_redis
 from attune_tasks.leaks import Row, Seeker, Watched
 
 __all__ = ["ErrorSurface", "ResultSurface"]
 
 _LOOK_SECONDS: Final = 0.5
 _REST_SECONDS: Final = 3.0
+_READ_SECONDS: Final = 2.0
+_FAILURES: Final = 3
 _POLL_SECONDS: Final = 0.05
 _DEEPEST: Final = 8
 
@@ -27,8 +33,10 @@ class _StoredSurface(CelerySurface):
         super().__init__(name, seeker)
         self._app = app
         self._looked = 0.0
+        self._failures = 0
         self._why_not = ""
         self._states: dict[str, str] = {}
+        self._client: Any = None
 
     def begin(self) -> None:
         """See whether results can be read by others than their callers."""
@@ -37,6 +45,8 @@ class _StoredSurface(CelerySurface):
             self._why_not = "there is no result backend: set result_backend"
         elif str(backend.as_uri()).startswith("rpc"):
             self._why_not = "results are sent to their callers alone (rpc://), and are not stored"
+        elif is_redis(backend):
+            self._client = backend_client(self._app)  # which gives up soon; the backend's own may wait for minutes
         if self._why_not:
             self._not_looked_at(self._why_not)
 
@@ -49,6 +59,7 @@ class _StoredSurface(CelerySurface):
     def end(self, executions: Sequence[Watched]) -> Iterable[Row]:
         """Wait for the final states, and read them."""
         deadline = time.monotonic() + _REST_SECONDS
+        self._failures = 0  # it may have come back
         while not self._why_not and executions:
             self._read(executions)
             if self._is_final([each for each in executions if each.is_over]) or time.monotonic() > deadline:
@@ -63,19 +74,29 @@ class _StoredSurface(CelerySurface):
     def _is_final(self, executions: Sequence[Watched]) -> bool:
         return all(self._states.get(each.task_id) in states.READY_STATES for each in executions)
 
-    def _read(self, executions: Sequence[Watched]) -> None:
+    def _stored(self, task_id: str) -> tuple[dict[str, Any], Any]:
+        """Give what a reader of the result gets, and how it stands there."""
         backend: Any = self._app.backend
+        key = backend.get_key_for_task(task_id) if hasattr(backend, "get_key_for_task") else None
+        if self._client is None:
+            raw = backend.get(key) if key is not None else None
+            return backend.get_task_meta(task_id, cache=False), raw
+        raw = self._client.get(key)
+        return backend.decode_result(raw) if raw else {"status": states.PENDING}, raw
+
+    def _read(self, executions: Sequence[Watched]) -> None:
         for each in executions:
+            if self._failures >= _FAILURES:
+                return
             try:
-                meta = backend.get_task_meta(each.task_id, cache=False)
-                raw = (
-                    backend.get(backend.get_key_for_task(each.task_id)) if hasattr(backend, "get_key_for_task") else b""
-                )
+                meta, raw = in_time(partial(self._stored, each.task_id), _READ_SECONDS)
+                parts = list(self._parts(meta, raw))
             except Exception as error:  # noqa: BLE001 - whatever a backend raises: its text may quote the URL
+                self._failures += 1
                 self._partly(f"a result can't be read ({say(error)})")
                 continue
             self._states[each.task_id] = str(meta.get("status"))
-            for where, value in self._parts(meta, raw):
+            for where, value in parts:
                 for text in _texts_of(value):
                     self._search(text, f"{self.name} of task {each.task_id}, {where}")
 

@@ -91,6 +91,6 @@ class _Several:
         for source in self._sources:
             source.open()
 
-    def read(self, executions: Sequence[Watched], *, sweep: bool) -> Iterator[Place]:
+    def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:
         for source in self._sources:
-            yield from source.read(executions, sweep=sweep)
+            yield from source.read(executions, sweep)
