@@ -37,6 +37,14 @@ _CANARY_SECONDS: Final = 120.0
 )
 @click.option("--real", is_flag=True, help="With REF: its real secrets in place of canaries. Asks first.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--file-seconds",
+    metavar="S",
+    type=click.FloatRange(min=0, max=200),
+    default=30.0,
+    show_default=True,
+    help="For the search of all files that have changed, at the end.",
+)
 @click.option("--own-redis", is_flag=True, help="MONITOR shows all that any client says: only where it is yours alone.")
 @click.option("--flower", metavar="URL", help="Where Flower is; default: http://127.0.0.1:5555, if there.")
 @click.option("--vault-audit-log", metavar="PATH", help="Vault's audit log, on the worker's host.")
@@ -58,6 +66,7 @@ def leak_check(  # noqa: PLR0913 - one per option
     own_redis: bool,
     flower: str | None,
     vault_audit_log: str | None,
+    file_seconds: float,
     self_test: bool,
     as_json: bool,
 ) -> None:
@@ -80,7 +89,7 @@ def leak_check(  # noqa: PLR0913 - one per option
     app = load_app(context)
     from attune_tasks._celery.leaks.client import CheckOptions, RemoteCheck, find_worker
 
-    options = CheckOptions(own_redis, flower, vault_audit_log, asks_vault=bool(real or canary_ref))
+    options = CheckOptions(own_redis, flower, vault_audit_log, file_seconds, asks_vault=bool(real or canary_ref))
     if self_test:
         context.exit(_test_itself(app, context.find_root().obj or DEFAULT_APP, options, as_json=as_json))
     with asking("nothing was looked at"), RemoteCheck(app, find_worker(app, worker), options) as check:

@@ -76,7 +76,7 @@ def typed(place: Place, command: str, *more: str) -> subprocess.CompletedProcess
     name, *arguments = shlex.split(command)
     assert name == "attune-tasks"
     return subprocess.run(
-        [sys.executable, "-m", "attune_tasks.cli", *arguments, *more],
+        [sys.executable, "-m", "attune_tasks.cli", *arguments, *more, "--file-seconds", "4"],
         env=place.environ(),
         cwd=place.folder,
         capture_output=True,

@@ -36,6 +36,8 @@ class CheckOptions:
     own_redis: bool = False
     flower: str | None = None
     vault_audit_log: str | None = None
+    file_seconds: float = 30.0
+    """For a walk through all files that have changed, at the end."""
     asks_vault: bool = False
     """Whether secrets are fetched, so that something of them could stand there."""
 
@@ -96,6 +98,7 @@ class RemoteCheck:
             own_redis=options.own_redis,
             flower=options.flower,
             vault_audit_log=options.vault_audit_log,
+            file_seconds=options.file_seconds,
             asks_vault=options.asks_vault,
         )
         self._queue = str(told["queue"])

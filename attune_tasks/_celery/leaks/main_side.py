@@ -30,6 +30,8 @@ logger: Final = logging.getLogger("attune_tasks.worker")
 
 _LOOK_SECONDS: Final = 2.0
 _END_SECONDS: Final = 1.0
+_LONGEST_WALK: Final = 200.0
+"""Seconds; the client waits for no more than 300 in all."""
 _PASSED_ON: Final = frozenset({"poll", "watch", "send", "over", "end", "close"})
 
 
@@ -88,6 +90,7 @@ class MainSide:
             own_redis=bool(request.get("own_redis")),
             flower=_text(request.get("flower")),
             vault_audit_log=_text(request.get("vault_audit_log")),
+            file_seconds=min(_LONGEST_WALK, max(0.0, float(request.get("file_seconds") or 0.0))),
             asks_vault=bool(request.get("asks_vault")),
         )
         try:
