@@ -62,9 +62,8 @@ class FileSearch:
         if self._is_source(path):
             self._spared[path] = None
             return
-        if (key, path) not in self._names:
+        if (key, path) not in self._names and self._search_name(entry):
             _note(self._names, (key, path), None)
-            self._search_name(entry)
         if stat.S_ISREG(status.st_mode) and status.st_size:
             self.search_content(path, status, spent)
 
@@ -93,9 +92,11 @@ class FileSearch:
         else:
             _note(self._cut, key, (name or path, spent.per_file))
         where = f"{name} ({path})" if name else path
-        for piece in read.pieces:
-            self._findings.search(piece, where, self._program(name or path, status))
-        is_settled = time.time_ns() - max(mark[0], mark[1]) > _RACY and status.st_dev not in self._in_memory
+        program = self._program(name or path, status)
+        known = [self._is_known(piece, where, program) for piece in read.pieces]
+        is_settled = (
+            all(known) and time.time_ns() - max(mark[0], mark[1]) > _RACY and status.st_dev not in self._in_memory
+        )
         if is_settled:
             _note(self._searched, key, mark)
         else:
@@ -115,17 +116,22 @@ class FileSearch:
         )
         _tell(self._findings, self._spared, "left out, for that is where the secrets come from")
 
-    def _search_name(self, entry: Entry) -> None:
+    def _is_known(self, data: bytes, where: str, program: str) -> bool:
+        """Search; give whether all is known: where no program is for what was found, one may be in a later look."""
+        return not self._findings.search(data, where, program) or bool(program)
+
+    def _search_name(self, entry: Entry) -> bool:
         path, status = entry
         program = self._program(path, status)
         folder, _, name = path.rpartition("/")
-        self._findings.search(os.fsencode(name), f"the name of a file in {folder or '/'}: {name}", program)
+        is_known = self._is_known(os.fsencode(name), f"the name of a file in {folder or '/'}: {name}", program)
         if stat.S_ISLNK(status.st_mode):
             try:
                 target = os.fsencode(Path(path).readlink())
             except OSError:
-                return
-            self._findings.search(target, f"where the link {path} leads", program)
+                return is_known
+            is_known &= self._is_known(target, f"where the link {path} leads", program)
+        return is_known
 
     def _is_source(self, path: str) -> bool:
         return path.rpartition("/")[2] in self._source_names and os.path.realpath(path) in self._sources
