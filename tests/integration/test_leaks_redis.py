@@ -170,6 +170,7 @@ def test_keys_and_channels_are_found_behind_prefixes_and_other_keys_are_not_read
     watch.seeker.add(1, {"value": other})
     app.send_task("some.task", args=[value], task_id="task-0")
     app.backend.store_result("task-0", {"text": value}, "SUCCESS")
+    app.control.broadcast("nobody_knows_this", arguments={"text": value})
     with own_redis.client(database) as client:
         client.set("anything", other)
         client.rpush("another:queue", other)
@@ -179,9 +180,29 @@ def test_keys_and_channels_are_found_behind_prefixes_and_other_keys_are_not_read
     assert where == {
         "broker keys": {"key site_celery"},
         "backend keys": {"key site:celery-task-meta-task-0"},
-        "pub/sub": {"channel site:celery-task-meta-task-0", f"channel site_/{database}.celeryev/task.sent"},
+        "pub/sub": {
+            "channel site:celery-task-meta-task-0",
+            f"channel site_/{database}.celeryev/task.sent",
+            f"channel site_/{database}.celery.pidbox",
+        },
     }
     assert {found[name, "of others"].verdict for name in names} == {"clean"}
+    app.close()
+
+
+def test_shared_state_is_looked_at_where_the_result_backend_has_no_keys(own_redis: RedisServer) -> None:
+    database = own_redis.new_database()
+    app = Celery("beside", broker="memory://", backend="rpc://", set_as_current=False)
+    app.conf.attune_tasks = {"state_url": own_redis.url(database)}
+    watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME), "backend keys"))
+    value = make_short_canary()
+    watch.watched.append(Watched(7, "task-7", "python"))
+    watch.seeker.add(7, {"value": value})
+    with own_redis.client(database) as client:
+        client.hset("attune:{beside}:claim:7", "message", value)
+    row = watch.end()["backend keys", "python"]
+    assert [hit.where for hit in row.hits] == ["key attune:{beside}:claim:7, hash, field message"]
+    assert "RPCBackend has no keys" in row.why
     app.close()
 
 
@@ -204,14 +225,15 @@ def test_a_server_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     server.start()
     app = Celery("hangs", broker=server.url(), backend=server.url(), set_as_current=False)
+    names = [name for name in NAMES if name not in {"events", "log"}]
     try:
-        watch = Watch(app, lambda seeker: celery_surfaces(app, seeker, NAME, own_redis=True, flower="http://[::1]:9"))
+        watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME, own_redis=True), *names))
         with server.frozen():
             started = time.monotonic()
             rows = watch.end_of_nothing()
             took = time.monotonic() - started
-        assert took < 30
-        assert {row.verdict for row in rows.values()} == {"not looked at"}, rows
+        assert took < 20
+        assert {name: row.verdict for name, row in rows.items()} == dict.fromkeys(names, "not looked at")
     finally:
         server.stop()
     app.close()
@@ -221,7 +243,7 @@ def test_a_server_that_hangs_from_the_beginning_is_not_waited_for(tmp_path: Path
     server = RedisServer(tmp_path)
     server.start()
     app = Celery("hangs", broker=server.url(), backend=server.url(), set_as_current=False)
-    names = ("broker keys", "events", "result")
+    names = ("broker keys", "events")
     try:
         with server.frozen():
             started = time.monotonic()
@@ -239,13 +261,13 @@ def test_what_is_too_much_to_be_looked_at_is_said(own_redis: RedisServer) -> Non
     app = Celery("full", broker=own_redis.url(database), backend=own_redis.url(database), set_as_current=False)
     with own_redis.client(database) as client:
         client.rpush("celery", *[f"message {number}" for number in range(3000)])
-        client.mset({f"attune:{{full}}:note:{number}": number for number in range(3000)})
-        client.set("attune:{full}:big", b"x" * (5 << 20))
+        client.mset({f"attune:{{full}}:note:{number}": number for number in range(8000)})
     names = ("broker keys", "backend keys")
     watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME), *names))
     rows = watch.end_of_nothing()
-    assert rows["broker keys"].why == "key celery, list: there is more than is looked at"
-    assert "keys attune:{full}:*: there is more than is looked at" in rows["backend keys"].why
+    assert "key celery, list: there is more than is looked at" in rows["broker keys"].why
+    too_many, too_slow = "keys attune:{full}:*: there is more than is looked at", "entries it was too much"
+    assert too_many in rows["backend keys"].why or too_slow in rows["backend keys"].why  # by the machine's speed
     app.close()
 
 

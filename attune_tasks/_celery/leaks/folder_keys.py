@@ -34,6 +34,9 @@ class EmbeddedBrokerKeys:
         """Raise OSError where it can't be read."""
         os.scandir(self._folder).close()
 
+    def close(self) -> None:
+        """Do nothing: nothing is kept open."""
+
     def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:  # noqa: ARG002 - messages have no place of their own
         """Give all files: what a worker takes is gone a moment later."""
         number = 0
@@ -58,6 +61,9 @@ class EmbeddedBackendKeys:
         """Raise OSError where the folder can't be read."""
         os.scandir(self._backend.path).close()
 
+    def close(self) -> None:
+        """Do nothing: nothing is kept open."""
+
     def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:  # noqa: ARG002 - nothing else is there
         """Give each one's result, and what of it is being written."""
         folder = Path(os.fsdecode(self._backend.path))
@@ -78,6 +84,9 @@ class ValueKeys:
 
     def open(self) -> None:
         """Do nothing: it connects when it is asked."""
+
+    def close(self) -> None:
+        """Do nothing: nothing is kept open."""
 
     def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:  # noqa: ARG002 - nothing else is known
         """Give each one's stored result."""

@@ -39,6 +39,9 @@ class KeySource(Protocol):
     def open(self) -> None:
         """Make ready. Raises what a client raises."""
 
+    def close(self) -> None:
+        """Give back what was opened. It may be asked no more."""
+
     def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:
         """Give what is the executions' own, and then, looking for it for `sweep` seconds, all that is the app's.
 
@@ -50,7 +53,7 @@ class KeysSurface(CelerySurface):
     """What stands in a broker or a backend."""
 
     def __init__(self, name: str, seeker: Seeker, source: KeySource | None, why_not: str = "") -> None:
-        """Look at `source`; None: at nothing, because of `why_not`."""
+        """Look at `source`; None: at nothing, because of `why_not`, which else says what it does not see."""
         super().__init__(name, seeker)
         self._source = source
         self._why_not = why_not
@@ -63,6 +66,8 @@ class KeysSurface(CelerySurface):
         if self._source is None:
             self._not_looked_at(self._why_not)
             return
+        if self._why_not:
+            self._partly(self._why_not)
         try:
             in_time(self._source.open, _OPEN_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever a client raises: its text may quote the URL
@@ -84,6 +89,8 @@ class KeysSurface(CelerySurface):
             self._partly(what)
         if self._source is not None and not self._has_read:
             self._not_looked_at("the server did not answer: see `attune-tasks doctor`")
+        if self._source is not None:
+            self._source.close()
         return super().end(executions)
 
     def _read(self, executions: Sequence[Watched], sweep: float, seconds: float) -> list[str]:

@@ -10,6 +10,7 @@ from celery import Celery
 from attune_tasks._celery.leaks.base import CelerySurface
 from attune_tasks._celery.leaks.in_time import say
 from attune_tasks._celery.leaks.readings import Seam
+from attune_tasks._celery.leaks.redis_places import close_client
 from attune_tasks._celery.live_client import impatient
 from attune_tasks._celery.live_events import FIELD, OutputEvent, ProgressEvent, read_events
 from attune_tasks._celery.live_stream import stream_key
@@ -61,6 +62,8 @@ class LiveSurface(CelerySurface):
         self._failures = 0
         if not self._read(executions, _ENTRIES_AT_END):
             self._not_looked_at("the shared state did not answer: see `attune-tasks doctor`")
+        if self._state is not None:
+            close_client(self._state.client)
         return super().end(executions)
 
     def _read(self, executions: Sequence[Watched], at_most: int) -> bool:

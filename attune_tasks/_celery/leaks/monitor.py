@@ -13,7 +13,7 @@ from celery import Celery
 
 from attune_tasks._celery.leaks.base import ListeningSurface
 from attune_tasks._celery.leaks.in_time import in_time, say
-from attune_tasks._celery.leaks.redis_places import backend_client, broker_driver, broker_redis, shown_key
+from attune_tasks._celery.leaks.redis_places import backend_client, broker_driver, broker_redis, close_client, shown_key
 from attune_tasks._celery.live_client import impatient
 from attune_tasks._celery.shared_state import shared_state
 from attune_tasks.leaks import Seeker
@@ -71,6 +71,12 @@ class MonitorSurface(ListeningSurface):
             yield "the broker", broker_redis(self._app).client
 
     def _hear(self, client: Any, ready: Callable[[], None]) -> None:
+        try:
+            self._monitor(client, ready)
+        finally:
+            close_client(client)
+
+    def _monitor(self, client: Any, ready: Callable[[], None]) -> None:
         last = f"attune-leak-check-{token_hex(8)}".encode()
         left, deadline = _BYTES, 0.0
         with client.monitor() as monitor:

@@ -12,7 +12,13 @@ from celery import Celery
 
 from attune_tasks._celery.leaks.base import ListeningSurface
 from attune_tasks._celery.leaks.in_time import in_time, say
-from attune_tasks._celery.leaks.redis_places import backend_client, broker_driver, broker_redis, glob_escaped
+from attune_tasks._celery.leaks.redis_places import (
+    backend_client,
+    broker_driver,
+    broker_redis,
+    close_client,
+    glob_escaped,
+)
 from attune_tasks.leaks import Seeker
 
 __all__ = ["PubSubSurface"]
@@ -67,6 +73,12 @@ class PubSubSurface(ListeningSurface):
         return broker.client, [f"{prefix}{glob_escaped(each)}*" for each in exchanges]
 
     def _hear(self, client: Any, patterns: Sequence[str], ready: Callable[[], None]) -> None:
+        try:
+            self._subscribe(client, patterns, ready)
+        finally:
+            close_client(client)
+
+    def _subscribe(self, client: Any, patterns: Sequence[str], ready: Callable[[], None]) -> None:
         # The answer to this one says that all which was published before has been heard.
         last = f"attune-leak-check-{token_hex(8)}"
         left, deadline, subscribed = _BYTES, 0.0, 0

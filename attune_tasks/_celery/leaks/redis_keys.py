@@ -15,6 +15,7 @@ from attune_tasks._celery.leaks.redis_places import (
     BrokerRedis,
     backend_client,
     broker_redis,
+    close_client,
     glob_escaped,
     read_key,
     scan,
@@ -71,6 +72,11 @@ class RedisBrokerKeys:
         self._replies = f"{glob_escaped(broker.prefix)}*.{glob_escaped(mailbox.reply_exchange.name)}"
         self._redis = broker
 
+    def close(self) -> None:
+        """Close the connections."""
+        if self._redis is not None:
+            close_client(self._redis.client)
+
     def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:  # noqa: ARG002 - messages have no key of their own
         """Give messages; with a `sweep`, bindings and answers to control commands, too."""
         if self._redis is None:
@@ -98,6 +104,12 @@ class RedisBackendKeys:
         self._client = backend_client(self._app)
         state = shared_state(self._app)
         self._state = state.by(impatient(state.client)) if state is not None else None
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in (self._client, self._state.client if self._state is not None else None):
+            if client is not None:
+                close_client(client)
 
     def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:
         """Give what is the executions' own; with a `sweep`, then all within our prefix."""

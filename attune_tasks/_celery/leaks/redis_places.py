@@ -19,6 +19,7 @@ __all__ = [
     "backend_client",
     "broker_driver",
     "broker_redis",
+    "close_client",
     "glob_escaped",
     "read_key",
     "scan",
@@ -96,6 +97,11 @@ def backend_client(app: Celery) -> Any:
     """Give a client of the result backend; None where that is no Redis."""
     backend: Any = app.backend
     return impatient(backend.client) if is_redis(backend) else None
+
+
+def close_client(client: Any) -> None:
+    """Close the connections of a client that was made here."""
+    client.connection_pool.disconnect()
 
 
 def glob_escaped(text: str) -> str:

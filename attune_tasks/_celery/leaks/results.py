@@ -12,7 +12,7 @@ from celery import Celery, states
 
 from attune_tasks._celery.leaks.base import CelerySurface
 from attune_tasks._celery.leaks.in_time import in_time, say
-from attune_tasks._celery.leaks.redis_places import backend_client
+from attune_tasks._celery.leaks.redis_places import backend_client, close_client
 from attune_tasks._celery.shared_state import is_redis
 from attune_tasks.leaks import Row, Seeker, Watched
 
@@ -69,6 +69,8 @@ class _StoredSurface(CelerySurface):
             missing = [each for each in executions if each.runtime == runtime and not self._is_final([each])]
             if missing:
                 self._not_looked_at("the final state of an execution is not stored", runtime)
+        if self._client is not None:
+            close_client(self._client)
         return super().end(executions)
 
     def _is_final(self, executions: Sequence[Watched]) -> bool:

@@ -21,7 +21,8 @@ from attune_tasks._celery.leaks.pubsub import PubSubSurface
 from attune_tasks._celery.leaks.redis_keys import RedisBackendKeys, RedisBrokerKeys
 from attune_tasks._celery.leaks.redis_places import broker_driver
 from attune_tasks._celery.leaks.results import ErrorSurface, ResultSurface
-from attune_tasks._celery.shared_state import is_redis
+from attune_tasks._celery.shared_state import is_redis, shared_state
+from attune_tasks.errors import AttuneTasksError
 from attune_tasks.leaks import Seeker, Surface, Watched
 
 __all__ = ["celery_surfaces"]
@@ -66,7 +67,7 @@ def _broker_keys(app: Celery, seeker: Seeker, worker_name: str) -> KeysSurface:
     elif driver == _EMBEDDED:
         source = EmbeddedBrokerKeys(Path(app.conf.broker_transport_options["folder"]))
     why = f"a broker of the kind {driver} can't be read without taking its messages: look at it by its own tools"
-    return KeysSurface("broker keys", seeker, source, why)
+    return KeysSurface("broker keys", seeker, source, "" if source else why)
 
 
 def _backend_keys(app: Celery, seeker: Seeker) -> KeysSurface:
@@ -79,8 +80,15 @@ def _backend_keys(app: Celery, seeker: Seeker) -> KeysSurface:
         sources.append(ValueKeys(app))
     elif not is_redis(backend):
         why = f"a {kind} has no keys: what is stored of a task, the surface `result` reads"
-        return KeysSurface("backend keys", seeker, None, why)
+        return KeysSurface("backend keys", seeker, sources[0] if _has_shared_state(app) else None, why)
     return KeysSurface("backend keys", seeker, _Several(sources))
+
+
+def _has_shared_state(app: Celery) -> bool:
+    try:
+        return shared_state(app) is not None
+    except AttuneTasksError:  # a worker with such settings does not start
+        return False
 
 
 class _Several:
@@ -90,6 +98,10 @@ class _Several:
     def open(self) -> None:
         for source in self._sources:
             source.open()
+
+    def close(self) -> None:
+        for source in self._sources:
+            source.close()
 
     def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:
         for source in self._sources:
