@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -142,7 +143,7 @@ class ClaimedRequest(EndingRequest):
         if ticket is None or claim is None or (store := claim_store(self.task.app)) is None:
             return True
         try:
-            taken = store.take_ticket(claim.execution_id, claim.token, ticket)
+            taken = store.take_ticket(claim.execution_id, claim.token, ticket, self._expires_in())
         except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL
             self._try_again_later(error)
             return False
@@ -152,6 +153,10 @@ class ClaimedRequest(EndingRequest):
             self._let_go(claim.token)
             self._drop(f"it is {taken}")
         return taken == "taken"
+
+    def _expires_in(self) -> float | None:
+        expires: datetime | None = self.expires
+        return None if expires is None else (expires - datetime.now(expires.tzinfo)).total_seconds()
 
     def _drop(self, why: str) -> None:
         """Do nothing more for this message: another one, or somebody else, has the execution."""

@@ -163,9 +163,10 @@ class ClaimStore:
         answer = self._run("claim", execution_id, token, attempt, self._ttl, worker, int(is_free_here), *fields)
         return answer.decode()  # type: ignore[no-any-return]
 
-    def take_ticket(self, execution_id: int, token: str, ticket: Ticket) -> Taken:
-        """Take a ticket for a claimed execution, or have it wait for one."""
-        answer = self._run("take_ticket", execution_id, token, ticket.name, ticket.limit, ticket.on_conflict)
+    def take_ticket(self, execution_id: int, token: str, ticket: Ticket, expires_in: float | None = None) -> Taken:
+        """Take a ticket for a claimed execution, or have it wait for one, at most for so many seconds."""
+        until = "" if expires_in is None else max(1000, round(expires_in * 1000))
+        answer = self._run("take_ticket", execution_id, token, ticket.name, ticket.limit, ticket.on_conflict, until)
         return answer.decode()  # type: ignore[no-any-return]
 
     def begin(self, execution_id: int, token: str, meta: StoredState | None) -> bool:
