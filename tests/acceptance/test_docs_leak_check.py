@@ -152,7 +152,7 @@ def test_the_self_test_catches_what_leaks_on_each_surface_and_leaves_nothing(
     done = typed(place, command, "--own-redis", "--json")
     caught = json.loads(done.stdout)["controls"]
     missed = [each for each in caught if each["verdict"] == "clean"]
-    assert (done.returncode, missed) == (0, []), done.stderr
+    assert (done.returncode, missed) == (0, []), json.dumps(missed) + done.stderr
     without = {each["surface"] for each in caught if each["verdict"] != "LEAK"}
     assert without <= {"Flower", "seen by the same user"}, caught
     assert len({each["surface"] for each in caught}) >= 28
