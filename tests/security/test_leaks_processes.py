@@ -119,11 +119,12 @@ def test_an_ordinary_user_is_told_what_it_cannot_see_and_how_to_see_it(ordinary_
     for name in ("launcher memory", "main process memory", "seen by another user"):
         assert rows[name].verdict == "not looked at", rows[name]
         assert "run the worker as root" in rows[name].why
+    assert rows["seen by another user"].why == "only root can become another user: run the worker as root"
     # The action is a fork of its launcher, which is closed; what it has started by exec is not.
     for name in ("environ", "open files", "mapped files", "names of working folders"):
         assert rows[name].verdict == "clean", rows[name]
         assert f"closed to user {ordinary_user.uid}" in rows[name].why
-        assert "the launcher" in rows[name].why
+        assert "the main process" in rows[name].why, rows[name]
     for name in ("command lines", "process names", "core files"):
         assert (rows[name].verdict, rows[name].why) == ("clean", "")
     assert rows["seen by the same user"].verdict == "clean"

@@ -39,6 +39,7 @@ class MemorySurface:
         self._of: list[int] = []
         self._begun: set[str] = set()
         self._whole: set[str] = set()
+        self._closed: dict[str, str] = {}
 
     def begin(self) -> None:
         """Nothing listens here."""
@@ -61,7 +62,10 @@ class MemorySurface:
             if process.pid in self._walks and self._walks[process.pid].chunks is not None:
                 self._findings.partly(f"the memory of {process} is too big to be looked at as a whole")
         for runtime in dict.fromkeys(execution.runtime for execution in executions):
-            if runtime in self._begun - self._whole:
+            if runtime in self._closed:
+                # Though it may have been open once: a launcher is, in its first milliseconds, and holds nothing then.
+                self._findings.not_looked_at(self._closed[runtime], runtime)
+            elif runtime in self._begun - self._whole:
                 self._findings.partly("it ended before all of its memory was looked at", runtime)
             elif runtime not in self._whole:
                 self._findings.not_looked_at(self._why_not(executions, runtime), runtime)
@@ -83,10 +87,11 @@ class MemorySurface:
                 chunk = next(walk.chunks, None)
             except OSError:
                 if not is_zombie(process.pid):
-                    self._findings.partly(
+                    why = (
                         f"closed to user {os.geteuid()}, for it is undumpable or another user's: the memory of"
                         f" {process}; run the worker as root"
                     )
+                    self._closed |= {execution.runtime: why for execution in process.executions}
                 walk.pause()
                 return
             runtimes = {execution.runtime for execution in process.executions}

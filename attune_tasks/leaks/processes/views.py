@@ -65,7 +65,7 @@ class ViewSurface:
         for reader in self._readers.values():
             reader.close()
         for runtime in dict.fromkeys(execution.runtime for execution in executions):
-            if runtime not in self._seen:
+            if runtime not in self._seen and (self._same or not os.geteuid()):
                 self._findings.not_looked_at("no process was read: it ended too soon, or none started", runtime)
         return list(self._findings.rows(executions))
 
