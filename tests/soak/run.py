@@ -109,7 +109,9 @@ class Soak:
     def _worker(self, stack: ExitStack, place: Place, name: str, pool: str, slots: int) -> CeleryWorker:
         config = self._folder / "attune-tasks.toml"
         config.touch(mode=0o600)
-        config.write_text(f"[celery.broker_transport_options]\nvisibility_timeout = {_VISIBILITY}\n", encoding="utf-8")
+        # The lock under which kombu delivers again, too: who is killed with it keeps it, for five minutes by default.
+        options = f"visibility_timeout = {_VISIBILITY}\nunacked_mutex_expire = {_VISIBILITY}\n"
+        config.write_text(f"[celery.broker_transport_options]\n{options}", encoding="utf-8")
         environ = {
             "ATTUNE_TASKS_CONFIG": str(config),
             "ATTUNE_TASKS_CLAIMS__EXPIRY": str(EXPIRY),
