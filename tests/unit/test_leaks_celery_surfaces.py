@@ -90,4 +90,5 @@ def test_each_surface_has_a_control_which_says_so() -> None:
     assert {control.surface for control in CONTROLS} == set(names)
     registry = PackRegistry.load([PACK], runtimes={"python", "shell", "executable"})
     for control in CONTROLS:
-        assert f"surface:{control.surface}" in registry.get(control.action).tags, control
+        is_tagged = f"surface={control.surface}" in registry.get(control.action).tags
+        assert is_tagged == (control.how == "secret"), control

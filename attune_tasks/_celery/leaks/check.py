@@ -13,6 +13,7 @@ from attune_tasks.ids import task_id_of
 from attune_tasks.known_packs import CANARY_PACK, CONTROL_PACK
 from attune_tasks.leaks import Hit, Row, Surface, ValueSeeker, Watched
 from attune_tasks.leaks.canaries import make_canary, make_short_canary
+from attune_tasks.leaks.guarded import Guarded
 from attune_tasks.packs import Action, PackRegistry
 from attune_tasks.plugins import PluginGroup
 
@@ -46,7 +47,7 @@ class Check:
         self._registry = registry
         self._main_pid = main_pid
         self._seeker = seeker
-        self._surfaces = surfaces
+        self._surfaces = [Guarded(surface) for surface in surfaces]
         self._lock = threading.Lock()
         self._watched: dict[int, Watched] = {}
         self._real: dict[int, bool] = {}

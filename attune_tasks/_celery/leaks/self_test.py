@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from attune_tasks._celery.leaks.client import RemoteCheck
 from attune_tasks._celery.leaks.controls import CONTROLS
@@ -17,6 +17,8 @@ from attune_tasks.result import ExecutionResult
 __all__ = ["Caught", "run_controls"]
 
 _SECONDS: Final = 60.0
+_LONGER: Final = 20
+"""Seconds for which a control stays that was missed at first."""
 _LEAVES_A_FILE: Final = f"{CONTROL_PACK}.changed_file"
 
 
@@ -32,16 +34,21 @@ class Caught:
     """The first place where it was found; else why it was not, as far as that is known."""
 
 
-def run_controls(check: RemoteCheck, say: Callable[[str], None], folder: Path) -> list[Caught]:
+def run_controls(
+    check: RemoteCheck, say: Callable[[str], None], folder: Path, again: Sequence[Caught] = ()
+) -> list[Caught]:
     """Run all controls of the worker, and give what each surface found of those that are made for it.
 
-    `folder`, on the worker's host, takes what must still be there at the end. Raises AttuneTasksError.
+    `folder`, on the worker's host, takes what must still be there at the end. With `again`, only those actions are run
+    that were missed, and each for longer: on a busy machine there are few looks. Raises AttuneTasksError.
     """
+    if again:
+        return _run_again(check, say, folder, again)
     expected = [(surface, ref) for ref, surfaces in check.controls for surface in surfaces]
     said: dict[str, str] = {}
     for ref, _ in check.controls:
         say(ref)
-        said[ref] = _run(check, ref, {"folder": str(folder)} if ref == _LEAVES_A_FILE else {})
+        said[ref] = _run(check, ref, _parameters(ref, folder))
     for number, control in enumerate(CONTROLS):
         label = control.action if control.how == "secret" else f"{control.action} ({control.how})"
         if label not in said:
@@ -55,7 +62,20 @@ def run_controls(check: RemoteCheck, say: Callable[[str], None], folder: Path) -
     return [_caught(surface, label, rows, said[label]) for surface, label in expected]
 
 
-def _run(check: RemoteCheck, ref: str, parameters: Mapping[str, str]) -> str:
+def _run_again(check: RemoteCheck, say: Callable[[str], None], folder: Path, again: Sequence[Caught]) -> list[Caught]:
+    said: dict[str, str] = {}
+    for ref in dict.fromkeys(each.control for each in again):
+        say(f"{ref}, once more and for longer")
+        said[ref] = _run(check, ref, {**_parameters(ref, folder), "seconds": _LONGER})
+    rows = check.end().rows
+    return [_caught(each.surface, each.control, rows, said[each.control]) for each in again]
+
+
+def _parameters(ref: str, folder: Path) -> dict[str, Any]:
+    return {"folder": str(folder)} if ref == _LEAVES_A_FILE else {}
+
+
+def _run(check: RemoteCheck, ref: str, parameters: Mapping[str, Any]) -> str:
     """Run an action; give what went wrong with it, if anything."""
     try:
         return _fault_of(check.run(ref, parameters, timeout=_SECONDS))
