@@ -141,6 +141,19 @@ def test_an_end_of_what_is_parked_wakes_nobody(store: ClaimStore) -> None:
     assert due.execution_id == third
 
 
+def test_a_note_is_known_again_and_forgotten_by_who_made_it_alone(store: ClaimStore) -> None:
+    execution_id = new_execution_id()
+    assert store.note(execution_id, "mine", 60, listed=True, message="m")
+    assert store.note(execution_id, "mine", 60, listed=True, message="m"), "the answer to the first may have been lost"
+    assert not store.note(execution_id, "another's", 60, listed=True, message="m")
+    store.forget(execution_id, "another's")
+    assert store.queued_since(execution_id)
+    assert not store.note(execution_id, "another's", 60, listed=True)
+    store.forget(execution_id, "mine")
+    assert store.queued_since(execution_id) is None
+    assert store.note(execution_id, "another's", 60, listed=True)
+
+
 def test_where_the_limit_was_raised_all_that_fit_go_on(store: ClaimStore, client: redis.Redis) -> None:
     runs, later, *waiting = (new_execution_id() for _ in range(6))
 
