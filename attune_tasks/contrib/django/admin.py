@@ -80,7 +80,7 @@ class ExecutionAdmin(admin.ModelAdmin):
         info = f"{self.opts.app_label}_{self.opts.model_name}"
         own = [
             ("run/", choose_view(self), "choose"),
-            ("run/<str:ref>/", run_view(self), "run"),
+            ("run/<path:ref>/", run_view(self), "run"),
             ("packs/", packs_view(self), "packs"),
             ("<path:object_id>/live/", require_GET(never_cache(self.live_view)), "live"),
             ("<path:object_id>/cancel/", require_POST(self.cancel_view), "cancel"),
@@ -95,7 +95,7 @@ class ExecutionAdmin(admin.ModelAdmin):
         execution = refresh(self.found(request, object_id))
         context = {
             "may_cancel": may_cancel(request.user) and not execution.has_ended,
-            "may_run": may_run(request.user, execution.action),
+            "may_run": bool(execution.action) and may_run(request.user, execution.action),
             "may_repeat": not _is_masked(execution),
             "live_url": reverse(f"{self.admin_site.name}:attune_tasks_execution_live", args=[execution.pk]),
             "title": f"{execution.action}: {execution.get_status_display()}",
@@ -132,7 +132,7 @@ class ExecutionAdmin(admin.ModelAdmin):
             self.message_user(request, text, messages.ERROR)
         else:
             level = messages.WARNING if answer.outcome == "no_worker" else messages.SUCCESS
-            self.message_user(request, f"{execution.action}: {answer}.", level)
+            self.message_user(request, f"The execution of {execution.action}: {answer}.", level)
             self.log_change(request, execution, "Cancelled.")
         return HttpResponseRedirect(self.address_of(execution))
 

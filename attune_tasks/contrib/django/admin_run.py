@@ -109,7 +109,7 @@ def start(
     if text:
         admin.message_user(request, text, messages.ERROR)
         return None
-    admin.message_user(request, f"{ref} is enqueued as execution {handle.execution_id}.", messages.SUCCESS)
+    admin.message_user(request, f"Enqueued: {ref}, as execution {handle.execution_id}.", messages.SUCCESS)
     execution = Execution.objects.filter(execution_id=handle.execution_id).first()
     name = f"{admin.admin_site.name}:attune_tasks_execution_changelist"
     return HttpResponseRedirect(admin.address_of(execution) if execution else reverse(name))

@@ -47,7 +47,7 @@ class Writer:
                 self._dropped += 1
             self._waiting.append((what, write))
             self._changed.notify_all()
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = start_quiet_thread(self._run, "attune-records")
 
     def close(self) -> None:
@@ -63,7 +63,11 @@ class Writer:
     def _run(self) -> None:
         while True:
             with self._changed:
-                has_some = self._changed.wait_for(lambda: bool(self._waiting), _IDLE_SECONDS)
+                self._changed.wait_for(lambda: self._waiting or self._closing.is_set(), _IDLE_SECONDS)
+                has_some = bool(self._waiting)
+                if self._closing.is_set() and not has_some:
+                    self._thread = None
+                    break
                 what, write = self._waiting.popleft() if has_some else (_LEFT_OVER, self._look_after)
                 dropped, self._dropped = self._dropped, 0
                 self._busy = has_some
@@ -75,6 +79,7 @@ class Writer:
                 self._changed.notify_all()
             if not has_some:
                 connections.close_all()
+        connections.close_all()
 
     def _insist(self, what: str, write: Callable[[], None]) -> None:
         """Write one record, again and again while the database is away and there is room for others."""
