@@ -39,11 +39,13 @@ INSTALLED_APPS += {apps!r}
 INSTALLED_APPS += ["attune_tasks.contrib.django"]
 MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware",
               "django.contrib.auth.middleware.AuthenticationMiddleware"]
-DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": {database!r}, "OPTIONS": {{"timeout": 1}}}}}}
+DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": {database!r}}}}}
+DATABASES["default"]["OPTIONS"] = {{"timeout": 1}}
 USE_TZ = True
 CELERY_BROKER_URL = {url!r}
 CELERY_RESULT_BACKEND = {backend!r}
-ATTUNE_TASKS = {{"packs": [{packs!r}], "secrets": {{"file": {{"path": {secrets!r}}}}}, "grace": 1, "state_url": {url!r}}}
+ATTUNE_TASKS = {{"packs": [{packs!r}], "secrets": {{"file": {{"path": {secrets!r}}}}}}}
+ATTUNE_TASKS |= {{"grace": 1, "state_url": {url!r}}}
 """
 _URLS: Final = """\
 from django.urls import include, path
@@ -104,7 +106,7 @@ class Project:
     def record(self, execution_id: int) -> dict[str, Any]:
         """Read one record, its JSON as values; empty where there is none."""
         found = self.records(f"execution_id = {execution_id}")
-        names = ("parameters", "result", "error", "receipts")
+        names = ("parameters", "result", "error", "receipts")  # JSON
         return (
             {name: json.loads(value) if name in names and value else value for name, value in found[0].items()}
             if found

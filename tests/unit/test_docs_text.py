@@ -13,6 +13,7 @@ import pytest
 from attune_tasks import errors
 from attune_tasks.packs.models import ActionFile, PackFile
 from attune_tasks.settings import Settings
+from tests.django_site import set_up_django
 from tests.docs_blocks import PAGES, ROOT, all_blocks, block
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -75,6 +76,7 @@ def test_every_test_that_the_docs_name_exists() -> None:
 
 
 def test_every_name_of_the_package_that_the_docs_use_exists() -> None:
+    set_up_django()  # some of them are models
     for page in PAGES:
         for dotted in _DOTTED.findall(page.read_text(encoding="utf-8")):
             if dotted in _NO_MODULES:
