@@ -12,10 +12,12 @@ from tests.acceptance.command import Command
 from tests.docs_blocks import ROOT, block
 
 _EMBEDDED = """
+import pathlib
 from attune_tasks._celery.embedded import embedded_config
 for _name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
     del globals()[_name]
-globals().update({{f"CELERY_{{name.upper()}}": value for name, value in embedded_config(__import__("pathlib").Path({folder!r})).items()}})
+_given = embedded_config(pathlib.Path({folder!r}))
+globals().update({{f"CELERY_{{_name.upper()}}": _value for _name, _value in _given.items()}})
 """
 
 

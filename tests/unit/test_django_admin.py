@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from attune_tasks.ids import task_id_of
 from attune_tasks.testing import captured, fake_result
@@ -82,6 +85,36 @@ def test_what_an_action_says_is_never_markup(django_site: Site) -> None:
     live = client.get(f"{LIST}{execution.pk}/live/")
     assert live.headers["Content-Type"] == "application/json"  # the page puts it there as text
     assert live.json()["events"][0]["text"] == said
+
+
+def test_under_asgi_the_output_comes_as_a_stream_of_events(django_site: Site) -> None:
+    from django.db import connections
+    from django.test import AsyncClient
+
+    ada = django_site.user("ada", "run:*")
+    ended, other = _make(7, user=ada, stdout="one\ntwo\n"), _make(8)
+    cookies = django_site.client(ada).cookies
+
+    async def get() -> tuple[str, Any, int]:
+        client = AsyncClient()
+        client.cookies = cookies
+        page = await client.get(f"{LIST}{ended.pk}/change/")
+        answer = await client.get(f"{LIST}{ended.pk}/events/")
+        data = b"".join([part async for part in answer.streaming_content])
+        forbidden = await client.get(f"{LIST}{other.pk}/events/")
+        await sync_to_async(connections.close_all)()
+        return page.content.decode(), data, forbidden.status_code
+
+    page, data, status = asyncio.run(get())
+    assert f'data-events="{LIST}{ended.pk}/events/"' in page
+    (event,) = data.decode().strip().split("\n\n")
+    told = json.loads(event.partition("data: ")[2])
+    assert event.startswith("id: record\n")
+    assert (told["ended"], told["events"][0]["text"]) == (True, "one\ntwo\n")
+    assert status == 404
+    client = django_site.client(ada)
+    assert 'data-events=""' in _text(client.get(f"{LIST}{ended.pk}/change/"))  # by WSGI
+    assert client.get(f"{LIST}{ended.pk}/events/").status_code == 404
 
 
 def test_the_pages_script_makes_no_markup_of_text() -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import path, reverse
@@ -17,6 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from attune_tasks._celery.enqueueing import app_or_default
 from attune_tasks._celery.handle import Handle
 from attune_tasks.contrib.django.admin_run import choose_view, packs_view, run_view, start
+from attune_tasks.contrib.django.events import event_stream
 from attune_tasks.contrib.django.keeping import refresh
 from attune_tasks.contrib.django.models import Execution
 from attune_tasks.contrib.django.output import output_of
@@ -83,6 +85,7 @@ class ExecutionAdmin(admin.ModelAdmin):
             ("run/<path:ref>/", run_view(self), "run"),
             ("packs/", packs_view(self), "packs"),
             ("<path:object_id>/live/", require_GET(never_cache(self.live_view)), "live"),
+            ("<path:object_id>/events/", require_GET(self.events_view), "events"),
             ("<path:object_id>/cancel/", require_POST(self.cancel_view), "cancel"),
             ("<path:object_id>/again/", require_POST(self.again_view), "again"),
         ]
@@ -98,6 +101,7 @@ class ExecutionAdmin(admin.ModelAdmin):
             "may_run": bool(execution.action) and may_run(request.user, execution.action),
             "may_repeat": not _is_masked(execution),
             "live_url": reverse(f"{self.admin_site.name}:attune_tasks_execution_live", args=[execution.pk]),
+            "events_url": self._events_url(request, execution),
             "title": f"{execution.action}: {execution.get_status_display()}",
             "show_save": False,
             "show_save_and_continue": False,
@@ -119,6 +123,13 @@ class ExecutionAdmin(admin.ModelAdmin):
     def live_view(self, request: HttpRequest, object_id: str) -> JsonResponse:
         """Give what an execution has said since the page last asked."""
         return JsonResponse(output_of(self.found(request, object_id), request.GET.get("after", "")))
+
+    def events_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Give the same as it comes, under ASGI."""
+        execution = self.found(request, object_id)
+        if not isinstance(request, ASGIRequest):
+            raise Http404
+        return event_stream(execution, request.headers.get("Last-Event-ID", request.GET.get("after", "")))
 
     def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Have it ended."""
@@ -155,6 +166,11 @@ class ExecutionAdmin(admin.ModelAdmin):
     def address_of(self, execution: Execution) -> str:
         """Give the address of its page."""
         return reverse(f"{self.admin_site.name}:attune_tasks_execution_change", args=[execution.pk])
+
+    def _events_url(self, request: HttpRequest, execution: Execution) -> str:
+        """Give the address of the stream; empty under WSGI, where the page asks again and again."""
+        name = f"{self.admin_site.name}:attune_tasks_execution_events"
+        return reverse(name, args=[execution.pk]) if isinstance(request, ASGIRequest) else ""
 
     @admin.display(description="execution", ordering="execution_id")
     def execution(self, execution: Execution) -> str:

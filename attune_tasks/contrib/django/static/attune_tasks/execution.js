@@ -32,6 +32,26 @@
       }
     }
 
+    /* Take one answer; say whether it was the last one. */
+    function take(told) {
+      after = told.after;
+      told.events.forEach(show);
+      part("fault").textContent = told.error ? `The output can't be read just now (${told.error}).` : "";
+      if (!told.ended) part("status").textContent = told.status;
+      else if (place.dataset.status !== told.status) window.location.reload();
+      return told.ended;
+    }
+
+    function listen() {
+      const source = new EventSource(place.dataset.events, { withCredentials: true });
+      source.onmessage = (message) => {
+        if (take(JSON.parse(message.data))) source.close();
+      };
+      source.onerror = () => {
+        if (source.readyState === EventSource.CLOSED) ask(); // it gives no stream: ask again and again
+      };
+    }
+
     async function ask() {
       try {
         const url = new URL(place.dataset.url, window.location.href);
@@ -39,14 +59,7 @@
         const response = await fetch(url, { credentials: "same-origin", headers: { Accept: "application/json" } });
         if (!response.ok) throw new Error(String(response.status));
         const told = await response.json();
-        after = told.after;
-        told.events.forEach(show);
-        part("fault").textContent = told.error ? `The output can't be read just now (${told.error}).` : "";
-        if (told.ended) {
-          if (place.dataset.status !== told.status) window.location.reload();
-          return;
-        }
-        part("status").textContent = told.status;
+        if (take(told)) return;
         pause = told.events.length ? QUICK : Math.min(SLOW, pause * 1.3);
       } catch (error) {
         part("fault").textContent = `The server does not answer (${error.message}).`;
@@ -55,7 +68,8 @@
       window.setTimeout(ask, pause);
     }
 
-    ask();
+    if (place.dataset.events && window.EventSource) listen();
+    else ask();
   }
 
   document.addEventListener("DOMContentLoaded", () => {
