@@ -102,7 +102,11 @@ def set_up_django() -> None:
         SECRET_KEY="tests",
         ALLOWED_HOSTS=["*"],
         ROOT_URLCONF="tests.django_urls",
-        INSTALLED_APPS=[*(f"django.contrib.{name}" for name in contrib), "attune_tasks.contrib.django"],
+        INSTALLED_APPS=[
+            *(f"django.contrib.{name}" for name in contrib),
+            "attune_tasks.contrib.django",
+            "django_celery_beat",
+        ],
         MIDDLEWARE=[
             "django.contrib.sessions.middleware.SessionMiddleware",
             "django.middleware.csrf.CsrfViewMiddleware",
@@ -176,10 +180,11 @@ def _empty() -> None:
     from django.contrib.admin.models import LogEntry
     from django.contrib.auth.models import Group, User
     from django.contrib.sessions.models import Session
+    from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
     from attune_tasks.contrib.django.models import Execution
 
-    for model in (Execution, LogEntry, Session, Group, User):
+    for model in (PeriodicTask, IntervalSchedule, Execution, LogEntry, Session, Group, User):
         model.objects.all().delete()
 
 

@@ -13,7 +13,7 @@ from attune_tasks._celery.live_events import FIELD, AttemptEnd, OutputEvent, Pro
 from attune_tasks._celery.live_stream import stream_key
 from attune_tasks._celery.shared_state import shared_state
 
-__all__ = ["BEGINNING", "LivePage", "read_live_page"]
+__all__ = ["BEGINNING", "LivePage", "is_place", "read_live_page"]
 
 BEGINNING: Final = "0-0"
 _PLACE: Final = re.compile(r"\d{1,20}-\d{1,20}")
@@ -30,12 +30,17 @@ class LivePage(NamedTuple):
     """Whether to ask again at once."""
 
 
+def is_place(text: str) -> bool:
+    """Say whether `text` may be the `after` of a page: it comes back from a browser."""
+    return _PLACE.fullmatch(text) is not None
+
+
 def read_live_page(app: Celery, execution_id: int, after: str = BEGINNING) -> LivePage | None:
     """Give the events behind `after`; None where there is no shared state. An unknown `after` is the beginning.
 
     Raises what the client raises, within half a second where the server is away.
     """
-    if not _PLACE.fullmatch(after):
+    if not is_place(after):
         after = BEGINNING
     state = shared_state(app)
     if state is None:

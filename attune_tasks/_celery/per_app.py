@@ -34,6 +34,8 @@ class AppState:
         self._executor_process = 0
         self.worker_pid: int | None = None
         """The worker's main process, with whose end its executions end; None: there is no worker here."""
+        self.is_beat = False
+        """Whether this process is Celery's beat, which nothing is to hold up."""
         self.leak_check_address = ""
         """Where leak-check's scanner is when it runs; empty: this worker does not take part."""
         self._message_keys: tuple[bytes, ...] | None = None

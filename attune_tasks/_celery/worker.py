@@ -15,7 +15,7 @@ from attune_tasks._celery.per_app import state_of
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.platforms import platform_notice
 
-__all__ = ["end_launchers", "prepare_worker", "report_start", "settle_embedded_default", "tell_of_end"]
+__all__ = ["end_launchers", "note_beat", "prepare_worker", "report_start", "settle_embedded_default", "tell_of_end"]
 
 logger: Final = logging.getLogger("attune_tasks.worker")
 
@@ -78,6 +78,12 @@ def end_launchers(**_: Any) -> None:
     """End the launchers of a pool process while it can still clean up behind them: it goes by os._exit."""
     state_of(get_current_app()).close()
     tell("closing")
+
+
+@signals.beat_init.connect
+def note_beat(sender: Any, **_: Any) -> None:
+    """Note that this process is beat."""
+    state_of(sender.app).is_beat = True
 
 
 @signals.worker_shutdown.connect

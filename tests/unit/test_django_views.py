@@ -136,6 +136,26 @@ def test_the_project_may_sign_in_by_its_own_function(django_site: Site) -> None:
         assert _post(django_site.client(), body, headers={"X-Token": "eve"}).status_code == 401
 
 
+def test_a_broker_that_is_away_is_told_without_its_address(django_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    import attune_tasks
+
+    def away(*_: Any, **__: Any) -> None:
+        message = "redis://:Zq7-broker-Xw2@away"
+        raise ConnectionError(message)
+
+    monkeypatch.setattr(attune_tasks, "enqueue", away)
+    answer = _post(django_site.client(django_site.user("ada", "run:*")), {"action": "work.routed"})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "broker_unavailable")
+    assert "Zq7-broker-Xw2" not in answer.content.decode()
+
+
+def test_whatever_comes_back_from_a_browser_as_a_place_is_looked_at(django_site: Site) -> None:
+    ada = django_site.user("ada")
+    Execution.objects.create(execution_id=7, task_id="x", action="work.add", user=ada)
+    told = django_site.client(ada).get(f"{ENQUEUE}7/output/", {"after": "a\nb"}).json()
+    assert (told["after"], told["ended"], told["status"]) == ("", False, "pending")
+
+
 def test_an_answer_is_stored_nowhere_on_the_way(django_site: Site) -> None:
     ada = django_site.user("ada")
     Execution.objects.create(execution_id=7, task_id="x", action="work.add", user=ada, status="failed")

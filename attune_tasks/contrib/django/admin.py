@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from django.apps import apps
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
@@ -222,3 +223,7 @@ def _pretty(value: Any) -> str:
 
 def _is_masked(execution: Execution) -> bool:
     return MASK in (*execution.parameters.values(), *execution.env.values())
+
+
+if apps.is_installed("django_celery_beat"):
+    from attune_tasks.contrib.django import beat_admin  # noqa: F401 - it registers itself in place of the other

@@ -6,7 +6,7 @@ import logging
 from typing import Any, Final
 
 from attune_tasks._celery.enqueueing import app_or_default
-from attune_tasks._celery.live_page import BEGINNING, read_live_page
+from attune_tasks._celery.live_page import BEGINNING, is_place, read_live_page
 from attune_tasks.contrib.django.keeping import refresh
 from attune_tasks.contrib.django.models import Execution
 
@@ -24,6 +24,8 @@ def output_of(execution: Execution, after: str = "") -> dict[str, Any]:
     ``{"status", "ended", "after", "events", "error"}``; `events` are those of ``Handle.follow``. `ended`: nothing more
     will come. Where shared state is away, `error` says so by the class of what was raised.
     """
+    if after != _FROM_RECORD and not is_place(after):
+        after = ""
     app = app_or_default(None)
     error = ""
     page = None

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 
 from attune_tasks._celery.capturing import Enqueued
 from attune_tasks._celery.observing import Begun, Observer
@@ -53,14 +53,15 @@ class Recorder(Observer):
     def _record(self, app: Any, what: str, write: Callable[[], None]) -> None:
         if not django_options().record:
             return
-        if state_of(app).worker_pid is not None:
+        state = state_of(app)
+        if state.worker_pid is not None or state.is_beat:
             self._own_writer(app).soon(what, write)
             return
         try:
             # A database whose own transaction is broken by this would take the caller's with it.
             with transaction.atomic(using=_recording().database_alias()):
                 write()
-        except DatabaseError as error:  # its text may quote values
+        except Error as error:  # its text may quote values
             logger.warning("not recorded: %s: %s", what, type(error).__name__)
 
     def _own_writer(self, app: Any) -> Writer:

@@ -58,9 +58,13 @@ def enqueue_view(request: HttpRequest, user: Any) -> JsonResponse:
         return _refused(400, "not_json", "the body is not JSON")
     if not isinstance(asked, dict) or not isinstance(asked.get("action"), str) or asked.keys() - _KEYS:
         return _refused(400, "not_a_call", f"expected an object with `action`, and of {', '.join(sorted(_KEYS))}")
-    ref = asked["action"]
-    if not may_run(user, ref):
+    if not may_run(user, asked["action"]):
         return _refused(403, "not_allowed", "you may not run this action")
+    return _enqueued(request, user, asked)
+
+
+def _enqueued(request: HttpRequest, user: Any, asked: dict[str, Any]) -> JsonResponse:
+    ref = asked["action"]
     options = {name: asked[name] for name in ("timeout", "idempotency_key") if asked.get(name) is not None}
     try:
         handle = enqueue(ref, asked.get("parameters"), user=user, **options)
@@ -69,6 +73,8 @@ def enqueue_view(request: HttpRequest, user: Any) -> JsonResponse:
         return _refused(status, error.code, str(error), list(error.problems))
     except ValueError:
         return _refused(400, "not_a_call", "an idempotency_key is text that is not empty")
+    except Exception as error:  # noqa: BLE001 - the broker's own, whose text may quote its URL
+        return _refused(503, "broker_unavailable", f"it was not enqueued: {type(error).__name__}")
     number = handle.execution_id
     names = request.resolver_match.namespace if request.resolver_match else ""
     links = {name: reverse(":".join(filter(None, (names, name))), args=[number]) for name in ("status", "output")}
