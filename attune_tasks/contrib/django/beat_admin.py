@@ -28,6 +28,7 @@ _OURS: Final = ("attune_action", "attune_parameters")
 class ActionTaskForm(PeriodicTaskForm):
     """A periodic task. Where an action is picked, task and positional arguments are made from it."""
 
+    data: Any
     user: Any = None
     """Who fills it in; set by the admin."""
 
