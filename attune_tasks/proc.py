@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Process", "below", "parent_of", "processes", "read"]
+__all__ = ["Process", "below", "children", "parent_of", "processes", "read", "started", "tree"]
 
 _PROC = Path("/proc")
 
@@ -42,6 +43,51 @@ def below(root: int) -> list[Process]:
         found += offspring
         pending += [process.pid for process in offspring]
     return found
+
+
+def children(pid: int) -> list[int]:
+    """Give the pids of a process's children, quickly: without a look at other processes. None where it has ended."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - half the time of iterdir
+            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:  # noqa: PTH123 - the same
+                found += map(int, file.read().split())
+    except (FileNotFoundError, ProcessLookupError):
+        if not _knows_children() and (_PROC / str(pid)).exists():
+            return [process.pid for process in processes() if process.parent == pid]
+    except OSError:
+        pass
+    return found
+
+
+def tree(root: int, at_most: int, without: Container[int] = ()) -> list[int]:
+    """Give the pids of the descendants of the process `root`, those near it first, no more than `at_most`.
+
+    Of those that are in `without` the descendants are left out, too.
+    """
+    found: list[int] = []
+    for parent in (waiting := [root]):  # grows meanwhile
+        if len(found) >= at_most:
+            break
+        below_it = [pid for pid in children(parent) if pid not in without]
+        found += below_it
+        waiting += below_it
+    return found[:at_most]
+
+
+def started(pid: int) -> int | None:
+    """Give when a process was started, in clock ticks since the machine was; with its pid it tells it from all others.
+
+    None where it has ended.
+    """
+    try:
+        return int((_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def _knows_children() -> bool:
+    return (_PROC / "thread-self" / "children").exists()  # a kernel may be built without it
 
 
 def read(pid: int, name: str) -> list[bytes] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -153,5 +154,6 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     try:
         server.note("broker and result backend")
         yield server
+        gc.collect()  # results tell the server when they go
     finally:
         server.stop()

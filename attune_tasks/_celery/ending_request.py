@@ -100,7 +100,10 @@ class EndingRequest(Request):
         if self._ended:
             return
         self._ended = True
-        result = self.result_of(status, kind, message)
+        self.store_end(self.result_of(status, kind, message))
+
+    def store_end(self, result: ExecutionResult) -> None:
+        """Do what :meth:`end` does."""
         if not self.record(states.FAILURE, result.to_dict()):
             worker_state.task_ready(self)
             self.acknowledge()
@@ -110,9 +113,10 @@ class EndingRequest(Request):
         except ActionFailed as error:
             failure, info = error, ExceptionInfo()
         worker_state.task_ready(self)
-        logger.warning("execution %s %s: %s", self.execution_id, status.replace("_", " "), message)
+        said = (result.error or {}).get("message")
+        logger.warning("execution %s %s: %s", self.execution_id, result.status.replace("_", " "), said)
         with on_behalf_of(self.task.app, self.message.headers, self._context):
-            self.task.backend.mark_as_failure(
+            self.task.app.backend.mark_as_failure(
                 self.id, failure, request=self._context, store_result=self.store_errors, traceback=info.traceback
             )
         self.acknowledge()
@@ -177,7 +181,7 @@ class EndingRequest(Request):
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        lost = isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
+        lost = self.is_loss(error, return_ok=return_ok)
         if not (lost or isinstance(error, TimeLimitExceeded)) or self._already_revoked or self._already_cancelled:
             return super().on_failure(exc_info, send_failed_event, return_ok)
         if self._stored_state() == states.SUCCESS:
@@ -190,6 +194,10 @@ class EndingRequest(Request):
             worker_state.task_ready(self)
             return None
         return self._end_lost()
+
+    def is_loss(self, error: BaseException, *, return_ok: bool) -> bool:  # noqa: ARG002 - for a subclass
+        """Say whether the process that ran it is gone; `return_ok`: it told of an end that it has stored."""
+        return isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's own
         """Store the end by the hard time limit."""

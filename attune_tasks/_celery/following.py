@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from celery.result import EagerResult
 
+from attune_tasks._celery.claims.outage import insist
 from attune_tasks._celery.live_events import FIELD, AttemptEnd, EndEvent, Event, read_events
 from attune_tasks._celery.live_stream import stream_key
 from attune_tasks._celery.shared_state import shared_state
@@ -39,7 +40,7 @@ def follow(async_result: Any, execution_id: int, status: Callable[[], str], *, w
         yield from found
         if found and not reader.attempt_ended:
             continue
-        stands = _patiently(status, reader.errors)
+        stands = insist(status, _PATIENCE_SECONDS)
         if stands not in _NOT_ENDED or not wait:
             while rest := list(reader.read(None)):  # what was written before the end is there by now
                 yield from rest
@@ -64,14 +65,8 @@ class _Reader:
         """When it last had something."""
         self.attempt_ended = False
         """Whether the last that was read is the end of an attempt. Another may follow."""
-        self.errors: tuple[type[Exception], ...] = ()
-        """What a client raises for a server that is away."""
         self._longest_wait = _LONGEST_WAIT
         if self._client is not None:
-            from redis.exceptions import ConnectionError as Unreachable
-            from redis.exceptions import TimeoutError as Unanswered
-
-            self.errors = (Unreachable, Unanswered)
             given = self._client.connection_pool.connection_kwargs.get("socket_timeout")
             if given:
                 self._longest_wait = min(_LONGEST_WAIT, given / 2)
@@ -83,7 +78,7 @@ class _Reader:
             time.sleep(min(seconds or 0, _POLL_SECONDS))
             return
         block = None if seconds is None else max(1, int(min(seconds, self._longest_wait) * 1000))
-        answer = _patiently(lambda: client.xread({self._key: self._last}, count=_ENTRIES, block=block), self.errors)
+        answer = insist(lambda: client.xread({self._key: self._last}, count=_ENTRIES, block=block), _PATIENCE_SECONDS)
         streams = answer.items() if isinstance(answer, dict) else answer or ()  # by the protocol, RESP3 or RESP2
         for _, entries in streams:
             for entry_id, fields in _flat(entries):
@@ -100,15 +95,3 @@ def _flat(entries: Any) -> Iterator[tuple[Any, Any]]:
             yield from _flat(entry)
         else:
             yield entry
-
-
-def _patiently(ask: Callable[[], Any], errors: tuple[type[Exception], ...]) -> Any:
-    """Ask until there is an answer: a server may be started anew. Raises what it raises for ten seconds on end."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            return ask()
-        except errors:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.2)

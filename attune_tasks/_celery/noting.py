@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -75,31 +76,32 @@ class NotingProducer:
         serializer = options.pop("serializer", None)
         content_type, content_encoding, body = dumps(body, serializer=serializer)
         options |= {"content_type": content_type, "content_encoding": content_encoding}
-        is_noted = self._note(store, body, options)
+        what = {"ref": self._ref, "task_id": self._task_id, "by": secrets.token_hex(8)}
+        note = json.dumps(what, separators=(",", ":"))
+        is_noted = self._note(store, note, body, options)
         try:
             return self._producer.publish(body, **options)
         except BaseException:
             if is_noted:
                 with suppress(Exception):
-                    store.forget(execution_id_of(self._task_id))
+                    store.forget(execution_id_of(self._task_id), note)
             raise
 
-    def _note(self, store: ClaimStore, body: bytes | str, options: dict[str, Any]) -> bool:
+    def _note(self, store: ClaimStore, note: str, body: bytes | str, options: dict[str, Any]) -> bool:
         """Note it; give whether nobody had. Where nobody asked for a new id, an outage is no error."""
         execution_id, is_strict = execution_id_of(self._task_id), _new.get() == self._task_id
         headers = options["headers"]
         delay = _seconds_until(headers.get("eta"))
         seconds = min(_LONGEST_SECONDS, int(kept_seconds(self._app) + delay) + 1)
-        what = json.dumps({"ref": self._ref, "task_id": self._task_id}, separators=(",", ":"))
         is_listed = state_of(self._app).loaded.settings.claims.enabled
         message = ""
         if is_listed and self._producer.connection.transport.driver_type == "redis":
             message = _stored(body, options).to_json()
         try:
-            is_free = store.note(execution_id, what, seconds, listed=is_listed, message=message, delay=delay)
+            is_free = store.note(execution_id, note, seconds, listed=is_listed, message=message, delay=delay)
         except BaseException as error:
             with suppress(Exception):  # it may have been noted, and only the answer got lost
-                store.forget(execution_id)
+                store.forget(execution_id, note)
             if is_strict or not isinstance(error, Exception):
                 raise
             logger.warning("execution %s is sent, and not noted: %s", execution_id, type(error).__name__)

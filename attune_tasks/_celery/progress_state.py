@@ -51,9 +51,10 @@ class ProgressState:
     def of(cls, task: Task[Any, Any]) -> ProgressState | None:
         """Give that of the task which runs; None where its backend is no Redis, or its result is not stored."""
         request: Any = task.request
-        if task.ignore_result or getattr(request, "ignore_result", False) or not is_redis(task.backend):
+        backend = task.app.backend
+        if task.ignore_result or getattr(request, "ignore_result", False) or not is_redis(backend):
             return None
-        return cls(task.backend, request)
+        return cls(backend, request)
 
     @property
     def client(self) -> Any:

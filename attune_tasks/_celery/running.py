@@ -95,7 +95,10 @@ def _begin(task: Task[Any, Any], claim: Claim | None) -> bool:
     request = task.request
     if not (request.is_eager or request.called_directly or request.ignore_result):
         meta = {"pid": os.getpid(), "hostname": request.hostname}
-        task.backend.store_result(str(request.id), meta, states.STARTED, request=request)
+        try:
+            task.backend.store_result(str(request.id), meta, states.STARTED, request=request)
+        except Exception as error:  # noqa: BLE001 - the backend's own; only who looks meanwhile misses it
+            logger.warning("STARTED of task %s is not stored: %s", request.id, type(error).__name__)
     return True
 
 
@@ -186,7 +189,7 @@ def _finish(task: Task[Any, Any], claim: Claim, data: dict[str, Any]) -> None:
             "execution %s has ended after all: its result takes the place of worker_lost", claim.execution_id
         )
         tell("ended", task.app, data)
-        task.backend.store_result(claim.task_id, data if succeeded else ActionFailed(data), state, request=task.request)
+        claim.store_late(data if succeeded else ActionFailed(data), state, task.request)
     else:
         logger.warning("execution %s has another end already: this one is dropped", claim.execution_id)
     raise Ignore

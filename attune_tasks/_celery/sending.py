@@ -12,6 +12,7 @@ from celery.utils.functional import maybe_list
 from attune_tasks._celery import capturing
 from attune_tasks._celery.callers import CALLER_HEADER, default_caller
 from attune_tasks._celery.calls import Call, read_call
+from attune_tasks._celery.claims.storing import StoringBackend
 from attune_tasks._celery.noting import NotingProducer
 from attune_tasks._celery.observing import tell
 from attune_tasks._celery.per_app import AppState, state_of
@@ -29,6 +30,15 @@ class ActionTask(Task[Any, Any]):
 
     abstract = True
     Request = "attune_tasks._celery.request:ActionRequest"
+
+    @property
+    def backend(self) -> Any:
+        """The result backend, as Celery's own tracer and requests are to see it."""
+        return StoringBackend(self.app, super().backend)
+
+    @backend.setter
+    def backend(self, value: Any) -> None:
+        self._backend = value
 
     def apply_async(  # noqa: PLR0913, PLR0917 - Celery's own
         self,

@@ -54,6 +54,7 @@ _REDIS_TRANSPORT: Final[Mapping[str, Any]] = {
     "socket_keepalive": True,
     "health_check_interval": 25,
 }
+_OUTLIVE: Final = "broker_channel_error_retry"
 _CANCEL: Final = "worker_cancel_long_running_tasks_on_connection_loss"
 
 
@@ -72,6 +73,10 @@ def fill_in(app: Celery) -> None:
     conf.add_defaults({name: value for name, value in wanted.items() if not conf.value_set_for(name)})
     options = redis_transport_options(conf.broker_read_url)
     if options:
+        # A Redis that can't write to its disk answers with errors, after which the worker would end. Of another broker
+        # such an error may be one for good.
+        if not conf.value_set_for(_OUTLIVE):
+            conf.add_defaults({_OUTLIVE: True})
         conf.broker_transport_options = options | dict(conf.broker_transport_options or {})
 
 

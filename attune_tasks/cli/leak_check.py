@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from attune_tasks.cli.asking import asking
-from attune_tasks.cli.exits import ERROR
+from attune_tasks.cli.exits import ERROR, SUCCEEDED
 from attune_tasks.cli.group import complain
 from attune_tasks.cli.leak_table import told
-from attune_tasks.cli.loading import load_app
+from attune_tasks.cli.loading import DEFAULT_APP, load_app
 from attune_tasks.cli.parameters import parameter_options, read_parameters
 
 if TYPE_CHECKING:
-    from attune_tasks._celery.leaks.client import CheckResult, RemoteCheck
+    from attune_tasks._celery.leaks.client import CheckOptions, CheckResult, RemoteCheck
     from attune_tasks.result import ExecutionResult
 
 __all__ = ["leak_check"]
@@ -36,6 +37,14 @@ _CANARY_SECONDS: Final = 120.0
 )
 @click.option("--real", is_flag=True, help="With REF: its real secrets in place of canaries. Asks first.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--file-seconds",
+    metavar="S",
+    type=click.FloatRange(min=0, max=200),
+    default=30.0,
+    show_default=True,
+    help="For the search of all files that have changed, at the end.",
+)
 @click.option("--own-redis", is_flag=True, help="MONITOR shows all that any client says: only where it is yours alone.")
 @click.option("--flower", metavar="URL", help="Where Flower is; default: http://127.0.0.1:5555, if there.")
 @click.option("--vault-audit-log", metavar="PATH", help="Vault's audit log, on the worker's host.")
@@ -57,6 +66,7 @@ def leak_check(  # noqa: PLR0913 - one per option
     own_redis: bool,
     flower: str | None,
     vault_audit_log: str | None,
+    file_seconds: float,
     self_test: bool,
     as_json: bool,
 ) -> None:
@@ -71,24 +81,42 @@ def leak_check(  # noqa: PLR0913 - one per option
     if canary_ref and ref is not None:
         msg = "--canary-ref is for the canary actions: with REF use --real"
         raise click.UsageError(msg)
+    if self_test and (ref is not None or canary_ref or worker):
+        msg = "--self-test has actions and a worker of its own: leave out REF, --canary-ref and --worker"
+        raise click.UsageError(msg)
     if real and not yes:
         click.confirm(f"Run {ref} with its real secrets, and look for them?", abort=True, err=True)
     app = load_app(context)
-    with asking("nothing was looked at"):
-        from attune_tasks._celery.leaks.client import CheckOptions, RemoteCheck, find_worker
+    from attune_tasks._celery.leaks.client import CheckOptions, RemoteCheck, find_worker
 
-        name = find_worker(app, worker)
-        with RemoteCheck(app, name, CheckOptions(own_redis, flower, vault_audit_log)) as check:
-            if ref is None:
-                failed = _run_canaries(check, canary_ref)
-            else:
-                failed = _run_own(check, ref, read_parameters(pairs, document, None), real=real)
-            found = check.end()
+    options = CheckOptions(own_redis, flower, vault_audit_log, file_seconds, asks_vault=bool(real or canary_ref))
+    if self_test:
+        context.exit(_test_itself(app, context.find_root().obj or DEFAULT_APP, options, as_json=as_json))
+    with asking("nothing was looked at"), RemoteCheck(app, find_worker(app, worker), options) as check:
+        if ref is None:
+            failed = _run_canaries(check, canary_ref)
+        else:
+            failed = _run_own(check, ref, read_parameters(pairs, document, None), real=real)
+        found = check.end()
     _show(found, as_json=as_json)
     if found.leaks:
         context.exit(_LEAK)
     if failed:
         context.exit(ERROR)
+
+
+def _test_itself(app: Any, app_name: str, options: CheckOptions, *, as_json: bool) -> int:
+    """Run the self-test; give the exit code."""
+    from attune_tasks.cli.leak_self_test import run_self_test, told_of
+
+    with asking("the self-test did not come to its end"):
+        caught = run_self_test(app, app_name, options)
+    if as_json:
+        click.echo(json.dumps({"controls": [asdict(each) for each in caught]}))
+    else:
+        for line in told_of(caught):
+            click.echo(line)
+    return _LEAK if any(each.verdict == "clean" for each in caught) else SUCCEEDED
 
 
 def _run_canaries(check: RemoteCheck, canary_ref: str | None) -> bool:
@@ -119,9 +147,14 @@ def _end_of(result: ExecutionResult) -> str:
 
 def _show(found: CheckResult, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"rows": [row.to_dict() for row in found.rows], "ignored": list(found.ignored)}))
+        rows = [row.to_dict() for row in found.rows]
+        lists = {"ignored": list(found.ignored), "runtimes_without_canary": list(found.without_canary)}
+        click.echo(json.dumps({"rows": rows, **lists}))
         return
     for line in told(found.rows):
         click.echo(line)
     if found.ignored:
         click.echo(f"not looked for, for they are too short to be told from chance: {', '.join(found.ignored)}")
+    if found.without_canary:
+        names = ", ".join(found.without_canary)
+        click.echo(f"runtimes for which there is no canary action: {names}: check an action of theirs by its name")

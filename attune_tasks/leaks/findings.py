@@ -21,7 +21,7 @@ class Findings:
         """Collect for the surface of this name."""
         self._surface = surface
         self.seeker = seeker
-        self._hits: dict[int, dict[Hit, None]] = {}
+        self._hits: dict[int, dict[tuple[str, str, str], Hit]] = {}
         self._unseen: dict[str, dict[str, None]] = {}
         self._partly: dict[str, dict[str, None]] = {}
 
@@ -34,6 +34,10 @@ class Findings:
         for each in found:
             self._note(each, where, program)
         return bool(found)
+
+    def add(self, execution_id: int, what: str, where: str, program: str = "") -> None:
+        """Note what must not be there whatever it holds, such as a core dump, as an execution's."""
+        self._note(Found(execution_id, "(any)", what), where, program)
 
     def not_looked_at(self, why: str, runtime: str = "") -> None:
         """Say that nothing is seen of this surface, for one runtime or for all, and what to do about it."""
@@ -49,7 +53,7 @@ class Findings:
             hits: dict[Hit, None] = {}
             for each in executions:
                 if each.runtime == runtime:
-                    hits |= self._hits.get(each.execution_id, {})
+                    hits |= dict.fromkeys(self._hits.get(each.execution_id, {}).values())
             unseen = "; ".join(self._unseen.get("", {}) | self._unseen.get(runtime, {}))
             partly = "; ".join(self._partly.get("", {}) | self._partly.get(runtime, {}))
             why = "; ".join(filter(None, (unseen, partly)))
@@ -60,6 +64,8 @@ class Findings:
 
     def _note(self, found: Found, where: str, program: str) -> None:
         hits = self._hits.setdefault(found.execution_id, {})
-        if len(hits) < _HITS:
-            hit = Hit(found.secret, found.variant, self.seeker.mask(where), self.seeker.mask(program))
-            hits[hit] = None
+        place = (found.secret, found.variant, self.seeker.mask(where))
+        # Each look finds it again; the program may be known in one of them only.
+        known = hits.get(place)
+        if (known is None and len(hits) < _HITS) or (known is not None and program and not known.program):
+            hits[place] = Hit(*place, self.seeker.mask(program))

@@ -46,9 +46,10 @@ class ValueSeeker:
 
     def find(self, data: bytes) -> list[Found]:
         """Give what stands in `data`, each once."""
-        values = list(self._owners)
+        names = sorted(self._search.names_in(data))
+        values = list(self._owners)  # after the search: another thread may be adding some
         found = []
-        for name in sorted(self._search.names_in(data)):
+        for name in names:
             number, _, family = name.partition(" ")
             found += [Found(*owner, family) for owner in self._owners[values[int(number)]]]
         return found

@@ -238,6 +238,19 @@ def test_the_test_of_an_action_passes(tmp_path: Path) -> None:
     assert_passes(tmp_path, block("run-local"))
 
 
+def test_the_test_for_leaks_passes_and_catches_one(tmp_path: Path) -> None:
+    script = block("readme-action-python")
+    write_action(tmp_path / "packs", block("readme-action-yaml"), script)
+    assert "1 passed" in run_test(tmp_path, block("leak-scanner"))
+    write_action(tmp_path / "packs", block("readme-action-yaml"), leaky(script))
+    assert "changed files        LEAK" in run_test(tmp_path, block("leak-scanner"))
+
+
+def leaky(script: str) -> str:
+    """Give an action which writes its secret into a file beside it, and otherwise does what it did."""
+    return f"{script}\n\nopen(__file__ + '.cache', 'w').write(get_secret('api_key'))\n"
+
+
 def test_the_test_of_an_application_passes(tmp_path: Path) -> None:
     assert_passes(tmp_path, block("captured"))
 
@@ -245,17 +258,23 @@ def test_the_test_of_an_application_passes(tmp_path: Path) -> None:
 def assert_passes(folder: Path, test: str) -> None:
     """Let a pytest of its own run one test, and show that it can fail."""
     for text, passes in ((test, True), (test.replace("2026-04", "2026-05", 1), False)):
-        (folder / "test_it.py").write_text(text, encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"],
-            cwd=folder,
-            env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert ("1 passed" in done.stdout) is passes, done.stdout + done.stderr
+        printed = run_test(folder, text)
+        assert ("1 passed" in printed) is passes, printed
+
+
+def run_test(folder: Path, text: str) -> str:
+    """Run a test in a pytest of its own; give what it printed."""
+    (folder / "test_it.py").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"],
+        cwd=folder,
+        env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.stdout + done.stderr
 
 
 def install(site: Path, code: str, project: str) -> None:

@@ -20,6 +20,7 @@ from attune_tasks.tasks import run_action
 from tests.append_only import states_written
 from tests.integration.claims_pack import starts
 from tests.integration.workers import Place
+from tests.redis_server import RedisServer
 from tests.waiting import wait_until
 
 __all__ = ["EXPIRY", "LOST", "SETTINGS", "SLOTS", "SUCCEEDED", "Batch", "End"]
@@ -47,6 +48,8 @@ class Batch:
     name: str = "batch"
     handles: dict[str, Handle] = field(default_factory=dict)
     """By a name for each."""
+    results: RedisServer | None = None
+    """Where results are, if not where all else is."""
 
     def file(self, name: str) -> Path:
         """Give where the starts of one are noted."""
@@ -175,8 +178,9 @@ class Batch:
         return starts(self.file(name)) >= times
 
     def _assert_one_end(self, name: str, handle: Handle, *, may_change: bool) -> None:
-        assert self.place.redis
-        written = states_written(self.place.redis.folder, handle.task_id)
+        server = self.results or self.place.redis
+        assert server
+        written = states_written(server.folder, handle.task_id)
         first = next(place for place, state in enumerate(written) if state in states.READY_STATES)
         ends = written[first:]
         assert set(ends) <= states.READY_STATES, (name, written)  # nothing else after it

@@ -36,6 +36,7 @@ _ACTIONS: Final = {
     "one_each": (_HOLD, _PARAMETERS + "  key: {type: string}\nconcurrency: {limit: 1, by: [key], on_conflict: fail}\n"),
     "quick": ('echo "start $$" >>"$ATTUNE_ACTION_FILE"\n', _PARAMETERS),
     "broken": ("exit 3\n", ""),
+    "failing": ('echo "start $$" >>"$ATTUNE_ACTION_FILE"\nexit 3\n', _PARAMETERS),
     "secret": ('echo "start $$" >>"$ATTUNE_ACTION_FILE"\n', _PARAMETERS + "secrets: {key: work/api#api_key}\n"),
 }
 

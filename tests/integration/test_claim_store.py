@@ -141,6 +141,41 @@ def test_an_end_of_what_is_parked_wakes_nobody(store: ClaimStore) -> None:
     assert due.execution_id == third
 
 
+def test_where_the_limit_was_raised_all_that_fit_go_on(store: ClaimStore, client: redis.Redis) -> None:
+    runs, *waiting = (new_execution_id() for _ in range(5))
+    for execution_id in (runs, *waiting):
+        claim(store, execution_id)
+        store.take_ticket(execution_id, "t", ONE)
+    later = new_execution_id()
+    claim(store, later)
+    assert store.take_ticket(later, "t", Ticket("a.b", 3, "queue")) == "taken"
+    _, woken = store.finish(end_of(later), "t")
+    assert woken
+    assert woken.execution_id == waiting[0]
+    found = [store.read(execution_id, "state")[0] for execution_id in waiting]
+    assert found == ["again", "again", "parked", "parked"]
+    assert [each.execution_id for each in store.reap()] == [waiting[1]]
+    assert client.zcard(store.state.key("tickets", "a.b")) == 3
+    _, woken = store.finish(end_of(runs), "t")  # which had its ticket by the limit of then
+    assert woken
+    assert [store.read(execution_id, "state")[0] for execution_id in waiting][2:] == ["again", "parked"]
+
+
+def test_what_is_parked_is_due_when_it_expires(store: ClaimStore) -> None:
+    runs, expires, waits = (new_execution_id() for _ in range(3))
+    for execution_id, seconds in ((runs, None), (expires, 1.0), (waits, None)):
+        claim(store, execution_id)
+        store.take_ticket(execution_id, "t", ONE, seconds)
+    store.renew({runs: "t"})
+    assert store.reap(expires) == []
+    wait_until(lambda: [each.word for each in store.reap(expires)] == ["again"], "it is due")
+    assert store.read(expires, "state", "ticket") == ["again", ""]
+    assert store.read(waits, "state") == ["parked"]
+    _, woken = store.finish(end_of(runs), "t")
+    assert woken
+    assert woken.execution_id == waits
+
+
 def test_a_ticket_of_a_record_that_is_gone_is_none(store: ClaimStore, client: redis.Redis) -> None:
     gone, other = new_execution_id(), new_execution_id()
     claim(store, gone)

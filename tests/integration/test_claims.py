@@ -66,6 +66,12 @@ def record(place: Place, handle: Handle) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in found.items()}
 
 
+def unsettled(place: Place) -> list[bytes]:
+    assert place.redis
+    with place.redis.client(place.database) as redis:
+        return [name for name in (b"claims", b"queued") if redis.exists(b"attune:{attune_tasks}:" + name)]
+
+
 def test_an_execution_is_claimed_begun_and_finished(place: Place, client: Celery, workers: Any, pool: str) -> None:
     workers("one", "-P", pool, "-c", "2")
     file = place.folder / "file"
@@ -329,7 +335,7 @@ def test_an_idempotency_key_needs_shared_state(tmp_path: Path) -> None:
 
 
 def test_a_chain_and_a_chord_go_on_after_a_lost_worker(place: Place, client: Celery, workers: Any) -> None:
-    first = workers("one", "-c", "2")
+    first = workers("one", "-c", "3")
     task = client.tasks[run_action.name]
     file, again, after = place.folder / "file", place.folder / "again", place.folder / "after"
     failing = chain(
@@ -341,17 +347,28 @@ def test_a_chain_and_a_chord_go_on_after_a_lost_worker(place: Place, client: Cel
         [task.si("claims.again", {"file": str(again)}), task.si("claims.quick", {"file": str(place.folder / "q")})],
         task.si("claims.quick", {"file": str(place.folder / "body")}),
     ).apply_async()
-    wait_until(lambda: starts(file) and starts(again), "both have started")
+    lost, mourned = place.folder / "lost", place.folder / "mourned"
+    body = task.si("claims.quick", {"file": str(place.folder / "no-body")}).on_error(
+        task.si("claims.quick", {"file": str(mourned)})
+    )
+    header = [task.si("claims.hold", {"file": str(lost)}), task.si("claims.quick", {"file": str(place.folder / "r")})]
+    unchorded = chord(header, body).apply_async().id
+    wait_until(lambda: starts(file) and starts(again) and starts(lost), "all have started")
     first.kill(signal.SIGKILL)
     workers("two", "-c", "2")
     again.with_name("again.go").touch()
     assert chorded.get(timeout=SECONDS)["status"] == "succeeded"
-    wait_until(lambda: starts(place.folder / "error") == 1, "link_error ran", SECONDS)
+    for each in (place.folder / "error", mourned):
+        wait_until(lambda file=each: starts(file) == 1, "link_error ran", SECONDS)  # type: ignore[misc]
     parent: Any = chained.parent
     assert parent.state == states.FAILURE
     assert starts(after) == 0
     assert starts(place.folder / "body") == 1
+    assert client.backend.get_state(unchorded) == states.FAILURE
+    assert starts(place.folder / "no-body") == 0
+    wait_until(lambda: not unsettled(place), "all is told", SECONDS)
     assert not reap(client)
+    assert (starts(place.folder / "error"), starts(mourned)) == (1, 1)
 
 
 def test_a_worker_that_may_not_run_scripts_says_so_and_runs_nothing(tmp_path: Path) -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import itertools
 import os
 import resource
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +12,7 @@ import pytest
 from tests.acceptance.left import Seen, parent_of
 from tests.integration.claims_batch import EXPIRY, LOST, SETTINGS, SUCCEEDED, Batch
 from tests.integration.claims_pack import starts
+from tests.integration.small_disk import clear, fill, small_disk
 from tests.integration.workers import worker
 from tests.waiting import wait_until
 
@@ -35,8 +31,9 @@ def pool_process(batch: Batch, name: str) -> int:
 def test_pool_processes_are_killed_as_where_memory_is_out(begun_batch: Batch) -> None:
     for name in ("linked", "again", "chained", "member", "single"):
         os.kill(pool_process(begun_batch, name), signal.SIGKILL)
-    wait_until(lambda: starts(begun_batch.file("again")) == 2, "it runs again", 60)
+    # At once: a worker may have reserved the next attempt behind an action that holds its only slot.
     begun_batch.release()
+    wait_until(lambda: starts(begun_batch.file("again")) == 2, "it runs again", 60)
     begun_batch.check(
         dict.fromkeys(("linked", "chained", "single"), LOST),
         {"linked-ok": 0, "linked-error": 1, "chained-ok": 0, "chained-error": 1},
@@ -65,30 +62,6 @@ def test_a_pool_process_without_memory_leaves_no_execution_without_an_end(batch:
         assert {name for name in ends if starts(batch.file(name)) > 1} == set()
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount a file system with room for a few files."""
-    disk = folder / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,nr_inodes=64,mode=1777", "tmpfs", disk], check=True)
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)
-
-
-def fill(disk: Path) -> None:
-    """Leave no room for a file there, nor for a byte."""
-    try:
-        for number in itertools.count():
-            (disk / f"filler-{number}").write_bytes(b"x" * 8192)
-    except OSError as error:
-        assert error.errno == errno.ENOSPC  # noqa: PT017 - as many as there is room for
-    with suppress(OSError):
-        for number in itertools.count():
-            (disk / f"empty-{number}").touch()
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is small")
 @POOLS
 def test_a_disk_that_is_full_is_an_end_for_what_needs_it_and_no_end_for_what_runs(
@@ -105,9 +78,7 @@ def test_a_disk_that_is_full_is_an_end_for_what_needs_it_and_no_end_for_what_run
         for name in names:
             batch.send(name, "quick")
         ends = {name: batch.handles[name].result(60) for name in names}
-        for path in disk.iterdir():
-            if path.is_file():
-                path.unlink()
+        clear(disk)
         batch.send("rich", "quick")
         batch.release(["runs"])
         assert batch.handles["rich"].result(60).succeeded

@@ -106,12 +106,11 @@ def test_what_expires_is_revoked_once_also_where_it_is_parked(batch: Batch, star
         wait_until(lambda: starts(batch.file("single")), "it runs", 60)
         batch.handles["parked"] = enqueue("claims.single", parameters["parked"], expires=2, app=batch.client)
         wait_until(lambda: batch.state_of("parked") == "parked", "it is parked", 60)
-        time.sleep(2)  # its time
-        batch.release()
         for name in parameters:
-            result = batch.handles[name].result(60)
+            result = batch.handles[name].result(60)  # the one with the ticket still runs
             assert (result.status, result.error and result.error["type"]) == ("cancelled", "expired")
             assert not starts(batch.file(name))
+        batch.release()
         assert batch.handles["single"].result(60).succeeded
         wait_until(lambda: not batch.unsettled(), "all is told", 60)
         for name in parameters:
@@ -145,13 +144,17 @@ def test_a_warm_shutdown_gives_back_what_waits_and_another_worker_has_it_soon(
 
 
 @pytest.mark.parametrize("pool", ["prefork"])
-def test_no_clock_of_a_worker_decides(batch: Batch, tmp_path: Path, start: Start) -> None:
+def test_no_clock_of_a_worker_decides_nor_a_jump_of_one(batch: Batch, tmp_path: Path, start: Start) -> None:
     environs = {}
+    wrong = tmp_path / "wrong"
+    wrong.touch()
     for name, hours in (("fast", 3), ("slow", -3)):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "sitecustomize.py").write_text(
-            f"import time\nreal = time.time\ntime.time = lambda: real() + {hours * 3600}\n", encoding="utf-8"
+            "import os, time\nreal = time.time\n"
+            f"time.time = lambda: real() + (os.path.exists({str(wrong)!r}) and {hours * 3600})\n",
+            encoding="utf-8",
         )
         path = f"{batch.place.environ()['PYTHONPATH']}:{folder}"
         environs[name] = {**SETTINGS, "PYTHONPATH": path}
@@ -160,5 +163,8 @@ def test_no_clock_of_a_worker_decides(batch: Batch, tmp_path: Path, start: Start
         # To which all messages of the other one look three hours old, and then some.
         with start("fast", environ=environs["fast"]), start("third"):
             time.sleep(EXPIRY * 1.5)  # what is found lost would be so by now
+            batch.release(["linked"])
+            wrong.unlink()  # one jumps back by three hours, the other one ahead
+            time.sleep(EXPIRY * 1.5)
             batch.release()
             batch.check()

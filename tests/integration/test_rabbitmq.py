@@ -13,9 +13,14 @@ from amqp.exceptions import PreconditionFailed
 from celery import Celery
 
 from attune_tasks import ExecutionResult, Handle, enqueue
+from attune_tasks._celery.leaks.controls import SentControl
+from attune_tasks._celery.leaks.surfaces import celery_surfaces
 from attune_tasks.ids import new_execution_id, task_id_of
+from attune_tasks.leaks import ValueSeeker
+from attune_tasks.leaks.canaries import make_short_canary
 from attune_tasks.tasks import NAME
 from tests.celery_worker import CeleryWorker
+from tests.integration.leaks_watch import Watch, only
 from tests.integration.packs import SECRETS
 from tests.integration.surfaces import captured_events, holds
 from tests.integration.workers import Place, make_place, worker
@@ -141,3 +146,31 @@ def test_events_tell_what_happened_and_no_secret_is_in_them_nor_in_the_backend_o
         Handle(client.send_task(NAME, args=["work.add", {"a": 1}], shadow="Planted-Kd83")).result(timeout=SECONDS)
         wait_until(lambda: holds(json.dumps(events).encode(), "Planted-Kd83"), "the planted event")
         assert holds(running.log_path.read_bytes(), "Planted-Kd83")
+
+
+def test_leak_check_hears_events_and_says_why_it_does_not_read_queues(
+    place: Place, client: Celery, running: CeleryWorker
+) -> None:
+    hostname = next(iter((client.control.ping(timeout=5) or [{}])[0]))
+    names = ("broker keys", "backend keys", "pub/sub", "events", "inspect", "result")
+    watch = Watch(client, lambda seeker: only(celery_surfaces(client, seeker, hostname), *names))
+
+    def honest(seeker: ValueSeeker) -> SentControl:
+        handle = enqueue("work.tell", {"fail": False}, app=client, execution_id=(made := new_execution_id()))
+        seeker.add(made, SECRETS)
+        return SentControl(handle.task_id, made, runs=True)
+
+    def named(seeker: ValueSeeker) -> SentControl:
+        seeker.add(made := new_execution_id(), {"value": (value := make_short_canary())})
+        client.send_task(NAME, args=["work.add", {"a": 1}], shadow=value, task_id=task_id_of(made))
+        return SentControl(task_id_of(made), made, runs=True)
+
+    watch.run(honest, "honest")
+    watch.run(named, "named")
+    rows = watch.end()
+    assert {name: rows[name, "honest"].verdict for name in names} == dict.fromkeys(names, "clean") | {
+        "broker keys": "not looked at"
+    }
+    assert "kind amqp can't be read" in rows["broker keys", "honest"].why
+    assert rows["events", "named"].verdict == "LEAK"
+    assert {hit.where for hit in rows["events", "named"].hits} >= {"event task-received, field name"}

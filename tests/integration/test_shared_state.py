@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
+from kombu.exceptions import OperationalError
 from redis.crc import key_slot
 
 from attune_tasks import enqueue
@@ -244,6 +245,20 @@ def test_an_id_is_given_back_where_the_message_could_not_be_sent(make: Make, dat
         enqueue("work.nothing", {"a": 1}, execution_id=wanted, app=app)
     assert not database.exists(f"attune:{{billing}}:execution:{wanted}")
     assert enqueue("work.add", {"a": 1}, execution_id=wanted, app=app).execution_id == wanted
+
+
+def test_who_can_note_nothing_takes_no_id_from_who_could(make: Make, database: redis.Redis) -> None:
+    app, wanted = make(), new_execution_id()
+    enqueue("work.add", {"a": 1}, execution_id=wanted, app=app)
+    database.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(OperationalError):
+            enqueue("work.add", {"a": 1}, execution_id=wanted, app=app)
+    finally:
+        database.config_set("maxmemory", 0)
+    assert len(names(database, "attune:*")) == 4, "the first one's note, its message, and both lists of it"
+    with pytest.raises(ExecutionExistsError):
+        enqueue("work.add", {"a": 1}, execution_id=wanted, app=app)
 
 
 def test_what_is_captured_takes_no_id(make: Make, database: redis.Redis) -> None:

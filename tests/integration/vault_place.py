@@ -23,6 +23,7 @@ VALUE: Final = "Vq8-the-value-in-vault-Zk3"
 _SECONDS: Final = 30
 # The value is proven by its length, for what is printed is masked.
 _SCRIPT: Final = 'echo >>"$ATTUNE_ACTION_MARK"; get_secret -v KEY key; echo "$KEY ${#KEY}"\n'
+_HOLD: Final = 'echo >>"$ATTUNE_ACTION_MARK"; while [[ ! -e $ATTUNE_ACTION_MARK.go ]]; do sleep 0.02; done\n'
 
 
 class VaultWorker:
@@ -43,11 +44,15 @@ class VaultWorker:
 
     def start(self, action: str) -> Handle:
         """Enqueue an action, whose child leaves a mark."""
-        self._count += 1
-        mark = self._marks / str(self._count)
+        mark = self.new_mark()
         handle = enqueue(f"v.{action}", {"mark": str(mark)}, app=self.client)
         self._mark_of[handle.task_id] = mark
         return handle
+
+    def new_mark(self) -> Path:
+        """Give a file that is not there yet, for the children of an execution to write to, a byte each."""
+        self._count += 1
+        return self._marks / str(self._count)
 
     def starts(self, handle: Handle) -> int:
         """Give how many children an execution has had."""
@@ -110,8 +115,11 @@ def vault_worker(  # noqa: PLR0913 - a test names what it needs
     pool: str = "prefork",
     seconds: float = 10,
     more: Mapping[str, Any] | None = None,
+    slots: int = 2,
 ) -> Iterator[VaultWorker]:
     """Run a worker with `settings` as secrets.vault, and the pack ``v``: `actions` by name, each with its reference.
+
+    The pack's action ``hold`` needs none, and ends when there is a file named as its mark, with ``.go`` at the end.
 
     `seconds` are for fetching; `more` is set for secrets besides. With `redis` it is broker and result backend,
     otherwise the embedded ones are.
@@ -128,6 +136,11 @@ def vault_worker(  # noqa: PLR0913 - a test names what it needs
             encoding="utf-8",
         )
     (pack / "tell.sh").write_text(_SCRIPT, encoding="utf-8")
+    (pack / "hold.yaml").write_text(
+        "ref: v.hold\nrunner_type: shell\nentry_point: hold.sh\nparameters: {mark: {type: string, required: true}}\n",
+        encoding="utf-8",
+    )
+    (pack / "hold.sh").write_text(_HOLD, encoding="utf-8")
     config = folder / "attune-tasks.toml"
     config.touch(mode=0o600)
     config.write_text(
@@ -137,7 +150,7 @@ def vault_worker(  # noqa: PLR0913 - a test names what it needs
     )
     environ = {"ATTUNE_TASKS_CONFIG": str(config)}
     client = place.client()
-    with captured_events(client) as events, worker(place, "-P", pool, "-c", "2", environ=environ) as running:
+    with captured_events(client) as events, worker(place, "-P", pool, "-c", str(slots), environ=environ) as running:
         yield VaultWorker(place, client, running, events)
 
 

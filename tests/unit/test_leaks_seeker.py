@@ -76,3 +76,12 @@ def test_rows_tell_leaks_by_runtime_and_hold_no_value() -> None:
     assert value not in json.dumps([row.to_dict() for row in rows])
     assert rows[0].hits[0].program == "curl ***"
     assert [Row.from_dict(json.loads(json.dumps(row.to_dict()))) for row in rows] == rows
+
+
+def test_one_place_is_one_hit_with_the_program_that_was_known_in_any_look() -> None:
+    value = make_short_canary()
+    findings = Findings("files", seeker_of(value))
+    for program in ("", "curl -o it", "", "cat it"):
+        findings.search(value.encode(), "/tmp/it", program)
+    (row,) = findings.rows([Watched(7, "t7", "python")])
+    assert [hit.program for hit in row.hits] == ["curl -o it"]

@@ -126,6 +126,10 @@ def test_options_of_a_redis_broker_are_filled_in_one_by_one() -> None:
     other = by_update({"broker_url": "amqp://localhost"})
     fill_in(other)
     assert other.conf.broker_transport_options == {}
+    assert (app.conf.broker_channel_error_retry, other.conf.broker_channel_error_retry) == (True, False)
+    own = by_update({"broker_url": "redis://localhost", "broker_channel_error_retry": False})
+    fill_in(own)
+    assert not own.conf.broker_channel_error_retry
 
 
 SHOW = """

@@ -81,6 +81,10 @@ class Claim:
         self._publish(parked)
         return str(verdict)
 
+    def store_late(self, value: Any, state: str, request: Any) -> None:
+        """Store the final state that has taken the place of worker_lost; nothing follows."""
+        self._insist(lambda _: self.app.backend.store_result(self.task_id, value, state, request=request))
+
     def again(self, failure: Exception, request: Any) -> bool:
         """End this attempt, which another one is to follow, in Celery's RETRY, too; give whether it was ours to say."""
         together = _stored_together(self.app, self.task_id, states.RETRY, failure, request)

@@ -24,11 +24,14 @@ def is_outage(error: BaseException) -> bool:
     return "RedisError" in family and not family & {"NoScriptError", "NoPermissionError", "AuthenticationError"}
 
 
-def insist(what: Callable[[], _Given], seconds: float, name: str) -> _Given:
-    """Do it, and while the server is out of order, do it again each second; after `seconds` raise what it raised."""
+def insist(what: Callable[[], _Given], seconds: float, name: str | None = None) -> _Given:
+    """Do it, and while the server is out of order, do it again each second; after `seconds` raise what it raised.
+
+    `name`: who waits, for the log; None: nobody is told.
+    """
     deadline = time.monotonic() + seconds
     pause = _FIRST_PAUSE
-    told = False
+    told = name is None
     while True:
         try:
             given = what()
@@ -40,7 +43,7 @@ def insist(what: Callable[[], _Given], seconds: float, name: str) -> _Given:
                 logger.warning("%s waits for the shared state to come back: %s", name, type(error).__name__)
                 told = True
         else:
-            if told:
+            if told and name is not None:
                 logger.warning("%s goes on: the shared state is back", name)
             return given
         time.sleep(pause)

@@ -109,7 +109,12 @@ def _store_and_go_on(app: Celery, due: Due) -> None:
         else:
             # What stands there may be this, or the result of a lost worker that has come back: it stays. What follows
             # has the same ids, whoever sends it.
-            backend.mark_as_failure(task_id, ActionFailed(data), request=request, store_result=not is_stored)
+            failure = ActionFailed(data)
+            if is_stored:
+                # Celery stores the states of those which will not run only where it stores that of the first one.
+                backend._fail_chain(request.chain, failure)  # noqa: SLF001
+                request.chain = None
+            backend.mark_as_failure(task_id, failure, request=request, store_result=not is_stored)
 
 
 def _outcome(due: Due) -> tuple[str, Any]:

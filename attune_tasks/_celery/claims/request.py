@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ from attune_tasks._celery.claims.store import Due, End, claim_store
 from attune_tasks._celery.claims.waiting import WAITING
 from attune_tasks._celery.ending_request import EndingRequest
 from attune_tasks.attempts import attempt_after
+from attune_tasks.result import ExecutionResult
 
 __all__ = ["ClaimedRequest"]
 
@@ -40,6 +43,8 @@ class ClaimedRequest(EndingRequest):
     _claim: Claim | None = None
     _consumer: Any = None
     """Celery's, which knows the timer; set when the message is received."""
+    _revoked_as: dict[str, Any] | None = None
+    """The end by a revoke: the same one each time, for by that its record knows it again."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take a message. What it says of a claim is not so."""
@@ -138,7 +143,7 @@ class ClaimedRequest(EndingRequest):
         if ticket is None or claim is None or (store := claim_store(self.task.app)) is None:
             return True
         try:
-            taken = store.take_ticket(claim.execution_id, claim.token, ticket)
+            taken = store.take_ticket(claim.execution_id, claim.token, ticket, self._expires_in())
         except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL
             self._try_again_later(error)
             return False
@@ -148,6 +153,10 @@ class ClaimedRequest(EndingRequest):
             self._let_go(claim.token)
             self._drop(f"it is {taken}")
         return taken == "taken"
+
+    def _expires_in(self) -> float | None:
+        expires: datetime | None = self.expires
+        return None if expires is None else (expires - datetime.now(expires.tzinfo)).total_seconds()
 
     def _drop(self, why: str) -> None:
         """Do nothing more for this message: another one, or somebody else, has the execution."""
@@ -174,25 +183,47 @@ class ClaimedRequest(EndingRequest):
             return  # it was just received, and asks again before it is handed over
         self._consumer.timer.call_after(_TRY_AGAIN_SECONDS, self._hand_over)
 
+    def _is_put_off(self, error: Exception, step: Callable[..., None], *arguments: Any) -> bool:
+        """Have a step of its end done again soon; give whether that is of use.
+
+        A worker that ends meanwhile leaves it to the claim's expiry.
+        """
+        if not is_outage(error) or self._consumer is None:
+            return False
+        logger.warning("the end of execution %s waits to be stored: %s", self.execution_id, type(error).__name__)
+        self._consumer.timer.call_after(_TRY_AGAIN_SECONDS, step, arguments)
+        return True
+
     def _hand_over(self) -> None:
         if self in worker_state.reserved_requests:  # else its connection was lost, and the message comes again
             self._consumer.on_task_request(self)
 
     def record(self, state: str, result: Any) -> bool:
-        """Write the final state, once."""
-        if self._claim is not None:
-            self._let_go(self._claim.token)
+        """Write the final state, once. Raises what the client raises in an outage: until then the claim is kept."""
         name_what_follows(self.id, self._context)
         try:
             if (store := claim_store(self.task.app)) is None:
                 return True
             token = self._claim.token if self._claim is not None else ""
             verdict, parked = store.finish(End.of(self.id, state, result), token)
-        except Exception as error:  # noqa: BLE001 - the client's own; what the backend takes is better than nothing
+        except Exception as error:
+            if is_outage(error):
+                raise
+            # What the backend takes is better than nothing.
             logger.warning("the end of execution %s can't be noted: %s", self.execution_id, type(error).__name__)
             return True
+        if self._claim is not None:
+            self._let_go(self._claim.token)
         self._publish(parked)
         return verdict != "no"
+
+    def store_end(self, result: ExecutionResult) -> None:
+        """Store it; in an outage, later."""
+        try:
+            super().store_end(result)
+        except Exception as error:
+            if not self._is_put_off(error, self.store_end, result):
+                raise
 
     def delivered(self) -> None:
         """Have it told that nothing is left to do."""
@@ -200,13 +231,26 @@ class ClaimedRequest(EndingRequest):
             KEEPER.deliver(self.task.app, self.execution_id)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:  # noqa: FBT001 - Celery's own
-        if self.record(states.REVOKED, self.result_of("cancelled", reason, reason).to_dict()):
-            super()._announce_revoked(reason, terminated, signum, expired)  # type: ignore[misc]  # not in its stubs
-            self.delivered()
+        self._revoked_as = self._revoked_as or self.result_of("cancelled", reason, reason).to_dict()
+        try:
+            if self.record(states.REVOKED, self._revoked_as):
+                super()._announce_revoked(reason, terminated, signum, expired)  # type: ignore[misc]  # not in its stubs
+                self.delivered()
+                return
+        except Exception as error:
+            if not self._is_put_off(error, self._announce_revoked, reason, terminated, signum, expired):
+                raise
+            self._already_revoked = True  # or it would be run
             return
         worker_state.task_ready(self)
         self.acknowledge()
         self._already_revoked = True
+
+    def is_loss(self, error: BaseException, *, return_ok: bool) -> bool:
+        """Count what a pool process could not tell as an end, too: its claim has none, or a reaper stores it."""
+        if super().is_loss(error, return_ok=return_ok):
+            return True
+        return self._claim is not None and not return_ok and is_outage(error)
 
     def _end_lost(self) -> None:
         """Have another attempt follow where the action says so; else it is the end."""

@@ -132,20 +132,16 @@ class ClaimStore:
     ) -> bool:
         """Note a new execution for so many seconds, with `what` is known of it; give whether its id was free.
 
+        `what` is another one for each call: by it a call knows its own note again.
         `listed`: as one that waits, until somebody claims it. `message`: what a reaper is to send again where nobody
         does, after `delay` seconds and the time in which a claim expires.
         """
         late = round(delay * 1000) + self._patience
         return bool(self._run("note", execution_id, what, int(seconds), int(listed), message, late))
 
-    def forget(self, execution_id: int) -> None:
-        """Forget an execution that was noted and could not be sent."""
-        with self.state.client.pipeline() as pipeline:
-            pipeline.delete(self.state.key("execution", execution_id))
-            pipeline.zrem(self.state.key("queued"), execution_id)
-            pipeline.zrem(self.state.key("unclaimed"), execution_id)
-            pipeline.delete(self.state.key("message", execution_id))
-            pipeline.execute()
+    def forget(self, execution_id: int, what: str) -> None:
+        """Forget an execution that was noted as `what` and could not be sent; another caller's note stays."""
+        self._run("forget", execution_id, what)
 
     def listed(self) -> list[list[str]]:
         """Give executions that are not over, at most a thousand that are claimed and as many that wait."""
@@ -167,9 +163,10 @@ class ClaimStore:
         answer = self._run("claim", execution_id, token, attempt, self._ttl, worker, int(is_free_here), *fields)
         return answer.decode()  # type: ignore[no-any-return]
 
-    def take_ticket(self, execution_id: int, token: str, ticket: Ticket) -> Taken:
-        """Take a ticket for a claimed execution, or have it wait for one."""
-        answer = self._run("take_ticket", execution_id, token, ticket.name, ticket.limit, ticket.on_conflict)
+    def take_ticket(self, execution_id: int, token: str, ticket: Ticket, expires_in: float | None = None) -> Taken:
+        """Take a ticket for a claimed execution, or have it wait for one, at most for so many seconds."""
+        until = "" if expires_in is None else max(1000, round(expires_in * 1000))
+        answer = self._run("take_ticket", execution_id, token, ticket.name, ticket.limit, ticket.on_conflict, until)
         return answer.decode()  # type: ignore[no-any-return]
 
     def begin(self, execution_id: int, token: str, meta: StoredState | None) -> bool:

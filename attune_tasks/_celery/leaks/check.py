@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attune_tasks._celery.launchers_seen import launchers_below
-from attune_tasks.known_packs import CANARY_PACK
+from attune_tasks._celery.leaks.controls import SentControl
+from attune_tasks.ids import task_id_of
+from attune_tasks.known_packs import CANARY_PACK, CONTROL_PACK
 from attune_tasks.leaks import Hit, Row, Surface, ValueSeeker, Watched
 from attune_tasks.leaks.canaries import make_canary, make_short_canary
 from attune_tasks.packs import Action, PackRegistry
+from attune_tasks.plugins import PluginGroup
 
-__all__ = ["Check"]
+__all__ = ["Check", "Tell"]
 
+Tell = Callable[[int, Mapping[str, str]], None]
+"""Takes an execution id, and values by the names of its secrets."""
+
+_SURFACE_TAG: Final = "surface="
 _INTERVAL: Final = 0.1
 _IDLE_SECONDS: Final = 120.0
 """After which a check ends that nobody asks about: its client is gone."""
@@ -23,8 +30,19 @@ _IDLE_SECONDS: Final = 120.0
 class Check:
     """Answers the worker's processes from several threads, while :meth:`run` looks in its own."""
 
-    def __init__(self, registry: PackRegistry, main_pid: int, seeker: ValueSeeker, surfaces: Sequence[Surface]) -> None:
-        """Watch nobody yet."""
+    def __init__(
+        self,
+        registry: PackRegistry,
+        main_pid: int,
+        seeker: ValueSeeker,
+        surfaces: Sequence[Surface],
+        send: Callable[[int, str, Tell], SentControl] | None = None,
+    ) -> None:
+        """Watch nobody yet.
+
+        `send` sends a control by its number, with a value, and tells before whose it is; None: this worker has none.
+        """
+        self._send = send
         self._registry = registry
         self._main_pid = main_pid
         self._seeker = seeker
@@ -71,6 +89,8 @@ class Check:
         self._asked = time.monotonic()
         if op == "watch":
             return self._watch(request)
+        if op == "send":
+            return self._send_control(int(request["number"]), str(request["label"]))
         if op == "over":
             return self._over(int(request["execution_id"]), int(request.get("core_dumps") or 0))
         if op == "end":
@@ -83,14 +103,18 @@ class Check:
     def _told(self) -> dict[str, Any]:
         told: dict[str, Any] = {"phase": self._phase}
         if self._phase == "ready":
+            actions = self._registry.actions
             told["canaries"] = [
-                {"ref": action.ref, "runtime": _label(action)}
-                for action in self._registry.actions
-                if action.pack.ref == CANARY_PACK
+                {"ref": action.ref, "runtime": _label(action)} for action in actions if action.pack.ref == CANARY_PACK
+            ]
+            told["controls"] = [
+                {"ref": action.ref, "surfaces": surfaces} for action in actions if (surfaces := _surfaces_of(action))
             ]
         if self._phase == "done":
             told["rows"] = [row.to_dict() for row in self._rows]
             told["ignored"] = sorted({name for _, name in self._seeker.ignored})
+            known = {action.runtime_name for action in self._registry.actions if action.pack.ref == CANARY_PACK}
+            told["without_canary"] = sorted(set(PluginGroup("attune_tasks.runtimes", "runtime").names()) - known)
         return told
 
     def _watch(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,12 +122,31 @@ class Check:
         if ref not in self._registry:
             return {"refused": f"this worker has no action {ref}"}
         action = self._registry.get(ref)
-        number = int(request["execution_id"])
-        with self._lock:
-            self._watched[number] = Watched(number, str(request["task_id"]), _label(action), main_pid=self._main_pid)
-            self._real[number] = bool(request.get("real"))
-            self._refs[number] = {str(name): str(text) for name, text in dict(request.get("refs") or {}).items()}
+        label = action.ref if action.pack.ref == CONTROL_PACK else _label(action)
+        refs = {str(name): str(text) for name, text in dict(request.get("refs") or {}).items()}
+        number, task_id = int(request["execution_id"]), str(request["task_id"])
+        self._add(number, task_id, label, real=bool(request.get("real")), refs=refs)
         return {"runtime": _label(action), "secrets": sorted(action.secrets)}
+
+    def _send_control(self, number: int, label: str) -> dict[str, Any]:
+        """Send a control whose value the sender leaks: it is made here, for no client is to know one."""
+        if self._send is None:
+            return {"refused": "this worker has no controls: the setting leak_check.controls is off"}
+
+        def tell(execution_id: int, secrets: Mapping[str, str]) -> None:
+            self._seeker.add(execution_id, secrets)
+            self._add(execution_id, task_id_of(execution_id), label)
+
+        sent = self._send(number, make_short_canary(), tell)
+        return {"execution_id": str(sent.execution_id), "task_id": sent.task_id, "runs": sent.runs}
+
+    def _add(
+        self, execution_id: int, task_id: str, label: str, *, real: bool = False, refs: Mapping[str, str] | None = None
+    ) -> None:
+        with self._lock:
+            self._watched[execution_id] = Watched(execution_id, task_id, label, main_pid=self._main_pid)
+            self._real[execution_id] = real
+            self._refs[execution_id] = dict(refs or {})
 
     def _secrets(self, execution_id: int, names: Sequence[str], pid: int) -> dict[str, Any]:
         with self._lock:
@@ -147,6 +190,13 @@ class Check:
             return row
         said = f"the kernel says of {self._core_dumps[row.runtime]} crashed processes that they dumped core"
         return Row(row.surface, row.runtime, "LEAK", row.why, (*row.hits, Hit("canary", "core dump", said)))
+
+
+def _surfaces_of(action: Action) -> list[str]:
+    """Give the surfaces that must catch an action, by its tags; none where it leaks nothing on purpose."""
+    if action.pack.ref != CONTROL_PACK:
+        return []
+    return [tag.removeprefix(_SURFACE_TAG) for tag in action.tags if tag.startswith(_SURFACE_TAG)]
 
 
 def _label(action: Action) -> str:

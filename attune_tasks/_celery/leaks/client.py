@@ -13,6 +13,7 @@ from celery import Celery
 from attune_tasks._celery.asking_workers import ask_workers
 from attune_tasks._celery.control_names import LEAK_CHECK
 from attune_tasks._celery.enqueueing import enqueue
+from attune_tasks._celery.handle import Handle
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.ids import new_execution_id, task_id_of
 from attune_tasks.leaks import Row
@@ -24,6 +25,8 @@ _ANSWER_SECONDS: Final = 10.0
 _READY_SECONDS: Final = 30.0
 _END_SECONDS: Final = 300.0
 _PAUSE: Final = 0.2
+_PARKED_SECONDS: Final = 2.0
+"""For which a message is looked at that only waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class CheckOptions:
     own_redis: bool = False
     flower: str | None = None
     vault_audit_log: str | None = None
+    file_seconds: float = 30.0
+    """For a walk through all files that have changed, at the end."""
+    asks_vault: bool = False
+    """Whether secrets are fetched, so that something of them could stand there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,8 @@ class CheckResult:
     rows: tuple[Row, ...]
     ignored: tuple[str, ...]
     """Names of secrets too short to be told from chance, which were not looked for."""
+    without_canary: tuple[str, ...] = ()
+    """Runtimes of the worker for which there is no canary action."""
 
     @property
     def leaks(self) -> tuple[Row, ...]:
@@ -78,6 +87,8 @@ class RemoteCheck:
         self._queue = ""
         self.canaries: list[tuple[str, str]] = []
         """Ref and runtime of each canary action that the worker has."""
+        self.controls: list[tuple[str, list[str]]] = []
+        """Ref of each action that leaks on purpose, and the surfaces that must catch it."""
 
     def __enter__(self) -> Self:
         """Have the scanner started. Raises AttuneTasksError."""
@@ -87,6 +98,8 @@ class RemoteCheck:
             own_redis=options.own_redis,
             flower=options.flower,
             vault_audit_log=options.vault_audit_log,
+            file_seconds=options.file_seconds,
+            asks_vault=options.asks_vault,
         )
         self._queue = str(told["queue"])
         try:
@@ -95,6 +108,7 @@ class RemoteCheck:
             self._close()
             raise
         self.canaries = [(str(each["ref"]), str(each["runtime"])) for each in ready["canaries"]]
+        self.controls = [(str(each["ref"]), list(map(str, each["surfaces"]))) for each in ready["controls"]]
         return self
 
     def __exit__(
@@ -127,6 +141,21 @@ class RemoteCheck:
         self._ask("over", execution_id=ids["execution_id"], core_dumps=dumps if isinstance(dumps, int) else 0)
         return result
 
+    def send_control(self, number: int, label: str, timeout: float) -> str:
+        """Have a control sent whose message leaks, and wait for its end; give what went wrong with it, if anything.
+
+        Raises AttuneTasksError.
+        """
+        fault = ""
+        sent = self._ask("send", number=number, label=label)
+        if sent["runs"]:
+            result = Handle(self._app.AsyncResult(str(sent["task_id"]))).result(timeout)
+            fault = result.error["message"] if result.error else ""
+        else:
+            time.sleep(_PARKED_SECONDS)
+        self._ask("over", execution_id=str(sent["execution_id"]))
+        return fault
+
     def end(self) -> CheckResult:
         """Have the rest looked at, and give what was found."""
         self._ask("end")
@@ -136,7 +165,7 @@ class RemoteCheck:
         except (KeyError, TypeError, AttributeError):
             msg = f"{self._worker} answered in a form that this version does not know: use one version on both sides"
         else:
-            return CheckResult(rows, tuple(map(str, told["ignored"])))
+            return CheckResult(rows, tuple(map(str, told["ignored"])), tuple(map(str, told["without_canary"])))
         raise AttuneTasksError(msg)
 
     def _wait_for(self, phase: str, seconds: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from celery import Celery
 
 from attune_tasks._celery.leaks.debug_records import hide_records, show_records
 from attune_tasks._celery.leaks.names import QUEUE_PREFIX, SCANNER_COMMAND
+from attune_tasks._celery.leaks.queues import forget_queue
 from attune_tasks._celery.leaks.scanner_socket import ask_scanner, log_address
 from attune_tasks._celery.leaks.scanner_task import ScannerTask
 from attune_tasks._celery.per_app import state_of
@@ -29,7 +30,9 @@ logger: Final = logging.getLogger("attune_tasks.worker")
 
 _LOOK_SECONDS: Final = 2.0
 _END_SECONDS: Final = 1.0
-_PASSED_ON: Final = frozenset({"poll", "watch", "over", "end", "close"})
+_LONGEST_WALK: Final = 200.0
+"""Seconds; the client waits for no more than 300 in all."""
+_PASSED_ON: Final = frozenset({"poll", "watch", "send", "over", "end", "close"})
 
 
 class MainSide:
@@ -77,14 +80,18 @@ class MainSide:
         if self._is_running():
             return {"refused": "another check runs on this worker; it ends two minutes after its client has gone"}
         self._clean_up(state.consumer)
+        name = QUEUE_PREFIX + token_hex(8)
         task = ScannerTask(
             state.app,
             address,
             main_pid,
             state.hostname,
+            name,
             own_redis=bool(request.get("own_redis")),
             flower=_text(request.get("flower")),
             vault_audit_log=_text(request.get("vault_audit_log")),
+            file_seconds=min(_LONGEST_WALK, max(0.0, float(request.get("file_seconds") or 0.0))),
+            asks_vault=bool(request.get("asks_vault")),
         )
         try:
             pickled = pickle.dumps(task)
@@ -98,7 +105,6 @@ class MainSide:
                 pipe.write(pickled)
         self._scanner = scanner
         show_records(log_address(address))
-        name = QUEUE_PREFIX + token_hex(8)
         state.consumer.add_task_queue(name)
         self._queue = state.app.amqp.queues[name]
         self._timer = state.consumer.timer.call_repeatedly(_LOOK_SECONDS, self._look, (state.consumer,))
@@ -129,11 +135,7 @@ class MainSide:
         consumer.cancel_task_queue(queue.name)
         consumer.app.amqp.queues.pop(queue.name, None)
         try:
-            with consumer.app.connection_for_write() as connection, connection.channel() as channel:
-                bound = queue(channel)
-                bound.declare()  # so that this connection knows what it deletes
-                bound.delete()
-                bound.exchange.delete()
+            forget_queue(consumer.app, queue.name)
         except Exception as error:  # noqa: BLE001 - the broker's own, whose text may quote a URL
             logger.warning("the queue of leak-check can't be deleted: %s", type(error).__name__)
         logger.info("leak-check has ended")

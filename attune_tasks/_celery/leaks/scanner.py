@@ -12,13 +12,16 @@ import pickle
 import socket
 import sys
 import threading
+from functools import partial
 from typing import Any
 
-from attune_tasks._celery.leaks.check import Check
+from attune_tasks._celery.leaks.all_surfaces import all_surfaces
+from attune_tasks._celery.leaks.check import Check, Tell
+from attune_tasks._celery.leaks.controls import CONTROLS, SentControl, remove_parked, send_control
+from attune_tasks._celery.leaks.log import LogSurface
 from attune_tasks._celery.leaks.names import SCANNER_COMMAND
 from attune_tasks._celery.leaks.scanner_socket import ScannerServer, log_address
 from attune_tasks._celery.leaks.scanner_task import ScannerTask
-from attune_tasks._celery.leaks.surfaces import LogSurface, all_surfaces
 from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.undumpable import become_undumpable
 from attune_tasks.errors import place_of
@@ -37,7 +40,9 @@ def main() -> int:
     task.app.set_current()
     seeker = ValueSeeker()
     surfaces = all_surfaces(task, seeker)
-    check = Check(state_of(task.app).registry, task.main_pid, seeker, surfaces)
+    state = state_of(task.app)
+    has_controls = state.loaded.settings.leak_check.controls
+    check = Check(state.registry, task.main_pid, seeker, surfaces, partial(_send, task) if has_controls else None)
     logs = [surface for surface in surfaces if isinstance(surface, LogSurface)]
     with (
         ScannerServer(task.address, task.main_pid, check.answer) as server,
@@ -48,7 +53,14 @@ def main() -> int:
         threading.Thread(target=_take_records, args=(records, logs), daemon=True).start()
         check.run(lambda: os.getppid() == task.main_pid)
         server.shutdown()
+    if has_controls:
+        remove_parked(task.app)
     return 0
+
+
+def _send(task: ScannerTask, number: int, value: str, tell: Tell) -> SentControl:
+    """Send a control whose message leaks."""
+    return send_control(task.app, CONTROLS[number], value, tell, queue=task.queue)
 
 
 def _take_records(records: socket.socket, surfaces: list[LogSurface]) -> None:
@@ -56,7 +68,7 @@ def _take_records(records: socket.socket, surfaces: list[LogSurface]) -> None:
         try:
             said: dict[str, Any] = json.loads(records.recv(1 << 17))
             for surface in surfaces:
-                surface.feed(str(said["text"]).encode(), f"a record that process {int(said['pid'])} logged")
+                surface.feed(str(said["text"]).encode(), f"process {int(said['pid'])}")
         except OSError:
             return
         except (ValueError, KeyError, TypeError):

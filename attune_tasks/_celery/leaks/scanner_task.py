@@ -18,6 +18,12 @@ class ScannerTask:
     main_pid: int
     worker: str
     """``name@host``"""
+    queue: str
+    """By which the check's executions come."""
     own_redis: bool = False
     flower: str | None = None
     vault_audit_log: str | None = None
+    file_seconds: float = 30.0
+    """For a walk through all files that have changed, at the end."""
+    asks_vault: bool = False
+    """Whether the executions get secrets that a provider has, and not canaries alone."""

@@ -1,7 +1,7 @@
 -- Note a new execution, with what is known of it, for ARGV[4] seconds. Gives 0 where its id is taken.
 local key = prefix .. 'execution:' .. id
 if not redis.call('SET', key, ARGV[3], 'NX', 'EX', ARGV[4]) then
-  return 0
+  return redis.call('GET', key) == ARGV[3] and 1 or 0 -- 1: the answer to this was lost on its way
 end
 local month = 30 * 86400 * 1000
 if ARGV[5] == '1' then

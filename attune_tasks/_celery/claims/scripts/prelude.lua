@@ -43,29 +43,37 @@ local function arrived(each)
   redis.call('DEL', prefix .. 'message:' .. each)
 end
 
--- Give the ticket of an execution back, and let the first one that is parked for it go on: its record becomes
--- `again`, to be published within `patience` ms by whoever called this; else a reaper does. Gives id, attempt, message.
+-- Have an execution that is parked go on: its record becomes `again`, to be published.
+local function unpark(each, ticket, time)
+  redis.call('ZREM', prefix .. 'parked:' .. ticket, each)
+  redis.call('HSET', key_of(each), 'state', 'again')
+  redis.call('ZADD', claims, time, each)
+end
+
+-- Give the ticket of an execution back, and let the first one that is parked for it go on: to be published within
+-- `patience` ms by whoever called this; else a reaper does. Gives id, attempt, message. Where the limit was raised
+-- since, more go on: a reaper publishes them.
 local function release(each, patience)
-  local ticket = redis.call('HGET', key_of(each), 'ticket')
+  local ticket, limit = unpack(redis.call('HMGET', key_of(each), 'ticket', 'limit'))
   if not ticket or ticket == '' then
     return nil
   end
   redis.call('HDEL', key_of(each), 'ticket')
-  if redis.call('ZREM', prefix .. 'tickets:' .. ticket, each) == 0 then
+  local tickets = prefix .. 'tickets:' .. ticket
+  if redis.call('ZREM', tickets, each) == 0 then
     return nil -- it had none: it was parked itself
   end
-  local parked = prefix .. 'parked:' .. ticket
-  while true do
-    local first = redis.call('ZRANGE', parked, 0, 0)[1]
-    if not first then
-      return nil
-    end
-    redis.call('ZREM', parked, first)
-    if redis.call('HGET', key_of(first), 'state') == 'parked' then
-      redis.call('HSET', key_of(first), 'state', 'again')
-      redis.call('ZADD', prefix .. 'tickets:' .. ticket, now_ms(), first) -- nobody who comes now is quicker
-      redis.call('ZADD', claims, now_ms() + patience, first)
-      return { first, redis.call('HGET', key_of(first), 'attempt'), redis.call('HGET', key_of(first), 'message') }
+  local now, woken = now_ms(), nil
+  for _, first in ipairs(redis.call('ZRANGE', prefix .. 'parked:' .. ticket, 0, -1)) do
+    if woken and redis.call('ZCARD', tickets) >= tonumber(limit or 1) then
+      break
+    elseif redis.call('HGET', key_of(first), 'state') == 'parked' then
+      redis.call('ZADD', tickets, now, first) -- nobody who comes now is quicker
+      unpark(first, ticket, woken and now or now + patience)
+      woken = woken or { first, redis.call('HGET', key_of(first), 'attempt'), redis.call('HGET', key_of(first), 'message') }
+    else
+      redis.call('ZREM', prefix .. 'parked:' .. ticket, first)
     end
   end
+  return woken
 end

@@ -64,6 +64,10 @@ for _, each in ipairs(due) do
     end
   elseif state == 'again' then
     add('again', each)
+  elseif state == 'parked' then -- it waited for its ticket until it expired: who receives it sees that, and ends it
+    unpark(each, redis.call('HGET', key, 'ticket') or '', now)
+    redis.call('HDEL', key, 'ticket')
+    add('again', each)
   elseif state == 'final' and redis.call('HGET', key, 'delivered') ~= '1' then
     add(redis.call('HGET', key, 'status') == 'worker_lost' and 'lost' or 'deliver', each)
   else

@@ -2,10 +2,12 @@
 -- `parked` where it waits: its claim is over then, and the one who gives a ticket back has it published again; `lost`
 -- where the claim is another's by now.
 local token, ticket, limit, on_conflict = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local expires_in = tonumber(ARGV[7]) -- ms; a reaper has the message of what is parked then published, to be revoked
 local key, tickets = key_of(id), prefix .. 'tickets:' .. ARGV[4]
 if redis.call('HGET', key, 'state') ~= 'claimed' or redis.call('HGET', key, 'token') ~= token then
   return 'lost'
 end
+redis.call('HSET', key, 'limit', limit)
 if redis.call('ZSCORE', tickets, id) then
   return 'taken'
 end
@@ -27,5 +29,9 @@ redis.call('HSET', key, 'state', 'parked', 'token', '', 'ticket', ticket)
 redis.call('HSETNX', key, 'parked', now_ms())
 redis.call('ZADD', prefix .. 'parked:' .. ticket, 'NX', redis.call('HGET', key, 'parked'), id)
 redis.call('ZADD', prefix .. 'queued', 'NX', redis.call('HGET', key, 'since'), id)
-redis.call('ZREM', claims, id)
+if expires_in then
+  redis.call('ZADD', claims, now_ms() + expires_in, id)
+else
+  redis.call('ZREM', claims, id)
+end
 return 'parked'

@@ -1,0 +1,74 @@
+"""The self-test: each surface must catch what leaks there on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from attune_tasks._celery.leaks.client import RemoteCheck
+from attune_tasks._celery.leaks.controls import CONTROLS
+from attune_tasks.errors import ResultTimeoutError
+from attune_tasks.known_packs import CONTROL_PACK
+from attune_tasks.leaks import Row, Verdict
+from attune_tasks.result import ExecutionResult
+
+__all__ = ["Caught", "run_controls"]
+
+_SECONDS: Final = 60.0
+_LEAVES_A_FILE: Final = f"{CONTROL_PACK}.changed_file"
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """What a surface made of a leak."""
+
+    surface: str
+    control: str
+    verdict: Verdict
+    """``LEAK``, as it should be; ``clean``: it was missed."""
+    where: str
+    """The first place where it was found; else why it was not, as far as that is known."""
+
+
+def run_controls(check: RemoteCheck, say: Callable[[str], None], folder: Path) -> list[Caught]:
+    """Run all controls of the worker, and give what each surface found of those that are made for it.
+
+    `folder`, on the worker's host, takes what must still be there at the end. Raises AttuneTasksError.
+    """
+    expected = [(surface, ref) for ref, surfaces in check.controls for surface in surfaces]
+    said: dict[str, str] = {}
+    for ref, _ in check.controls:
+        say(ref)
+        said[ref] = _run(check, ref, {"folder": str(folder)} if ref == _LEAVES_A_FILE else {})
+    for number, control in enumerate(CONTROLS):
+        label = control.action if control.how == "secret" else f"{control.action} ({control.how})"
+        if label not in said:
+            say(label)
+            said[label] = (
+                _run(check, label, {}) if control.how == "secret" else check.send_control(number, label, _SECONDS)
+            )
+        if (control.surface, label) not in expected:
+            expected.append((control.surface, label))
+    rows = check.end().rows
+    return [_caught(surface, label, rows, said[label]) for surface, label in expected]
+
+
+def _run(check: RemoteCheck, ref: str, parameters: Mapping[str, str]) -> str:
+    """Run an action; give what went wrong with it, if anything."""
+    try:
+        return _fault_of(check.run(ref, parameters, timeout=_SECONDS))
+    except ResultTimeoutError as error:
+        return str(error)  # what it leaked has been there all the same
+
+
+def _fault_of(result: ExecutionResult) -> str:
+    return f"{result.status}: {result.error['message']}" if result.error else ""
+
+
+def _caught(surface: str, label: str, rows: Sequence[Row], fault: str) -> Caught:
+    for row in rows:
+        if (row.surface, row.runtime) == (surface, label):
+            return Caught(surface, label, row.verdict, row.hits[0].where if row.hits else row.why or fault)
+    return Caught(surface, label, "clean", f"this surface gave no row; {fault}")
