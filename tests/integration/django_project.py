@@ -45,7 +45,7 @@ USE_TZ = True
 CELERY_BROKER_URL = {url!r}
 CELERY_RESULT_BACKEND = {backend!r}
 ATTUNE_TASKS = {{"packs": [{packs!r}], "secrets": {{"file": {{"path": {secrets!r}}}}}}}
-ATTUNE_TASKS |= {{"grace": 1, "state_url": {url!r}}}
+ATTUNE_TASKS |= {{"grace": 1, "state_url": {url!r}, "leak_check": {{"enabled": True}}}}
 """
 _URLS: Final = """\
 from django.urls import include, path
@@ -57,6 +57,15 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 from django.core.management import execute_from_command_line
 execute_from_command_line(sys.argv)
 """
+_BACKWARDS: Final = """\
+ref: work.backwards
+runner_type: python
+entry_point: backwards.py
+secrets:
+  api_key: {ref: "work/api#api_key"}
+"""
+_BACKWARDS_SCRIPT: Final = "def run(params):\n    print(get_secret('api_key')[::-1])\n"
+"""Prints its secret from back to front, which masking does not know."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +147,9 @@ class Project:
 def make_project(folder: Path, redis: RedisServer, backend: str | None = None, *apps: str) -> Project:
     """Write a project into `folder` and migrate its database."""
     place = make_place(folder, redis)
+    actions = place.packs / "work" / "actions"
+    for name, text in {"backwards.yaml": _BACKWARDS, "backwards.py": _BACKWARDS_SCRIPT}.items():
+        (actions / name).write_text(text, encoding="utf-8")
     url = place.urls["CELERY_BROKER_URL"]
     database = folder / "data" / "db.sqlite3"
     database.parent.mkdir()

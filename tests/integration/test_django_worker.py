@@ -147,6 +147,15 @@ def test_an_end_that_only_the_main_process_sees_is_taken_from_the_backend(
     assert (record["status"], record["error"]["type"]) == ("error", "worker_lost")
 
 
+@pytest.mark.parametrize(("ref", "verdict"), [("work.backwards", "LEAK"), ("work.tell", "clean")])
+def test_leak_check_looks_at_the_tables(project: Project, running: CeleryWorker, ref: str, verdict: str) -> None:
+    code = 1 if verdict == "LEAK" else 0
+    said = json.loads(project.manage("attune", "leak-check", ref, "--json", "--file-seconds", "0", code=code))
+    (row,) = [row for row in said["rows"] if row["surface"] == "Django records"]
+    assert row["verdict"] == verdict, row
+    assert (verdict == "LEAK") == any("column stdout" in hit["where"] for hit in row["hits"])
+
+
 def test_django_celery_results_works_beside(tmp_path: Path, redis_server: RedisServer) -> None:
     project = make_project(tmp_path, redis_server, "django-db", "django_celery_results")
     with project.worker("-P", "threads", "-c", "2"):
