@@ -74,10 +74,11 @@ class ActionTask(Task[Any, Any]):
         shadow = shadow or call.ref
         with sending_by(self.app):
             if self.app.conf.task_always_eager:
-                return super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
-            with self.app.producer_or_acquire(producer) as acquired:
-                noting: Any = NotingProducer(acquired, self.app, task_id, call.ref)
-                sent = super().apply_async(args, kwargs, task_id, noting, link, link_error, shadow, **options)
+                sent = super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
+            else:
+                with self.app.producer_or_acquire(producer) as acquired:
+                    noting: Any = NotingProducer(acquired, self.app, task_id, call.ref)
+                    sent = super().apply_async(args, kwargs, task_id, noting, link, link_error, shadow, **options)
         if is_first:
             tell("enqueued", self.app, enqueued)
         return sent

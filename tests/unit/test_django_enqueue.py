@@ -9,10 +9,11 @@ from attune_tasks.errors import InvalidParametersError, ResultTimeoutError, Unkn
 from attune_tasks.ids import task_id_of
 from attune_tasks.testing import captured, fake_result
 from tests.django_site import Site, set_up_django
+from tests.redis_server import RedisServer
 
 set_up_django()
 
-from django.test import TestCase  # noqa: E402 - needs settings
+from django.test import TestCase, override_settings  # noqa: E402 - needs settings
 
 from attune_tasks.contrib.django import enqueue  # noqa: E402
 from attune_tasks.contrib.django.models import Execution  # noqa: E402
@@ -58,6 +59,12 @@ def test_what_the_action_does_not_take_is_refused_at_once(django_site: Site) -> 
             enqueue("work.add", {"a": "many"})
         with pytest.raises(UnknownActionError):
             enqueue("work.ad")
+        with pytest.raises(InvalidParametersError):
+            enqueue("work.routed", [])  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="has no argument que"):
+            enqueue("work.routed", que="q")
+        with pytest.raises(ValueError, match="idempotency_key"):
+            enqueue("work.routed", idempotency_key="")
     assert (_messages(django_site), Execution.objects.count()) == (0, 0)
 
 
@@ -74,6 +81,30 @@ def test_the_user_is_recorded_and_is_the_caller(django_site: Site) -> None:
     enqueue("work.add", {"a": 2}, user=user)
     assert [call.caller for call in calls] == ["ada"]
     assert [(each.user, each.caller) for each in Execution.objects.all()] == [(user, "ada")] * 2
+
+
+def test_with_an_idempotency_key_it_is_the_first_execution_once_it_was_sent(
+    django_site: Site, redis_server: RedisServer
+) -> None:
+    url = redis_server.url(redis_server.new_database())
+    with override_settings(ATTUNE_TASKS={**django_site.settings, "state_url": url}):
+        first = enqueue("work.routed", idempotency_key="k")
+        with transaction.atomic():
+            second = enqueue("work.routed", idempotency_key="k")
+            assert second.execution_id != first.execution_id
+        assert second.execution_id == first.execution_id
+        third = enqueue("work.routed", idempotency_key="other")
+    assert _messages(django_site) == 2
+    assert third.execution_id != first.execution_id
+
+
+def test_where_tasks_are_run_at_once_it_is_recorded_too(django_site: Site) -> None:
+    django_site.app.conf.task_always_eager = True
+    user = django_site.user()
+    handle = enqueue("work.add", {"a": 1}, user=user)
+    execution = Execution.objects.get()
+    assert (execution.status, execution.result, execution.user) == ("succeeded", 3, user)
+    assert handle.result().result == 3
 
 
 def test_what_is_sent_by_other_means_is_recorded_too(django_site: Site) -> None:

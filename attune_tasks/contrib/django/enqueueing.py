@@ -12,7 +12,7 @@ import attune_tasks
 from attune_tasks._celery import capturing
 from attune_tasks._celery.calls import Call
 from attune_tasks._celery.cancelling import CancelAnswer
-from attune_tasks._celery.enqueueing import app_or_default
+from attune_tasks._celery.enqueueing import NewId, app_or_default
 from attune_tasks._celery.handle import Handle
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.contrib.django.options import django_options
@@ -28,6 +28,10 @@ __all__ = ["SENDER", "CommittedHandle", "enqueue"]
 
 SENDER: Final[ContextVar[Any]] = ContextVar("attune_tasks_sender", default=None)
 """The user on whose behalf this thread sends just now."""
+
+_OPTIONS: Final = frozenset(
+    {"env", "timeout", "queue", "countdown", "eta", "expires", "priority", "idempotency_key", "idempotency_seconds"}
+)
 
 
 class CommittedHandle(Handle):
@@ -94,16 +98,24 @@ def enqueue(  # noqa: PLR0913 - what attune_tasks.enqueue has, and what Django a
     Raises at once what :func:`attune_tasks.enqueue` raises for action and parameters where the packs are known here;
     what the broker raises comes from where the transaction ends.
     """
+    # All of this at once: where the transaction ends nobody expects it.
+    if unknown := sorted(options.keys() - _OPTIONS):
+        msg = f"enqueue() has no argument {', '.join(unknown)}"
+        raise TypeError(msg)
+    key = options.get("idempotency_key")
+    if key is not None and (not isinstance(key, str) or not key):
+        msg = "an idempotency_key is text that is not empty"
+        raise ValueError(msg)
     app = app_or_default(app)
-    parameters = dict(parameters) if isinstance(parameters, Mapping) else parameters
-    call = Call(ref, parameters or {}, options.get("env"), options.get("timeout"))
+    plain: Any = dict(parameters) if isinstance(parameters, Mapping) else parameters
+    call = Call(ref, {} if plain is None else plain, options.get("env"), options.get("timeout"))
     call.check()
     state = state_of(app)
     call.check_against(state.registry, state.loaded.settings)
     user = user if getattr(user, "is_authenticated", False) else None
     if caller is None and user is not None:
         caller = clean_text(user.get_username())[:200]
-    number = new_execution_id() if execution_id is None else execution_id
+    number = NewId(new_execution_id()) if execution_id is None else execution_id
     handle = CommittedHandle(app.AsyncResult(task_id_of(number)), ref)
 
     def send() -> None:
@@ -111,7 +123,7 @@ def enqueue(  # noqa: PLR0913 - what attune_tasks.enqueue has, and what Django a
             return
         token = SENDER.set(user)
         try:
-            sent = attune_tasks.enqueue(ref, parameters, execution_id=number, caller=caller, app=app, **options)
+            sent = attune_tasks.enqueue(ref, plain, execution_id=number, caller=caller, app=app, **options)
         finally:
             SENDER.reset(token)
         handle.take_over(sent)
