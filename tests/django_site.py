@@ -80,6 +80,7 @@ class Site:
 
 def set_up_django() -> None:
     """Set Django up in this process, once, and connect nothing. It needs no settings module."""
+    from django import VERSION
     from django.conf import settings
 
     if settings.configured:
@@ -97,7 +98,9 @@ def set_up_django() -> None:
             ]
         },
     }
-    options = {"init_command": "PRAGMA synchronous = OFF", "transaction_mode": "IMMEDIATE"}
+    # Before 5.1 Django has no such options for SQLite.
+    quick = {"init_command": "PRAGMA synchronous = OFF", "transaction_mode": "IMMEDIATE"}
+    options = quick if VERSION >= (5, 1) else {}
     settings.configure(
         SECRET_KEY="tests",
         ALLOWED_HOSTS=["*"],
