@@ -151,7 +151,7 @@ class ClaimedRequest(EndingRequest):
 
     def _drop(self, why: str) -> None:
         """Do nothing more for this message: another one, or somebody else, has the execution."""
-        logger.info("execution %s: nothing to do for this message: %s", self.execution_id, why)
+        logger.info("execution %s: nothing to do for this message: %s", self.execution_id, why, extra=self.log_fields)
         self._ended = True
         worker_state.task_ready(self)
         self.acknowledge()
@@ -169,7 +169,9 @@ class ClaimedRequest(EndingRequest):
         if not is_outage(error):
             self.end("error", "claim_failed", f"it could not be claimed in the shared state: {type(error).__name__}")
             return
-        logger.warning("execution %s waits to be claimed: %s", self.execution_id, type(error).__name__)
+        logger.warning(
+            "execution %s waits to be claimed: %s", self.execution_id, type(error).__name__, extra=self.log_fields
+        )
         if self not in worker_state.reserved_requests:
             return  # it was just received, and asks again before it is handed over
         self._consumer.timer.call_after(_TRY_AGAIN_SECONDS, self._hand_over)
@@ -189,7 +191,12 @@ class ClaimedRequest(EndingRequest):
             token = self._claim.token if self._claim is not None else ""
             verdict, parked = store.finish(End.of(self.id, state, result), token)
         except Exception as error:  # noqa: BLE001 - the client's own; what the backend takes is better than nothing
-            logger.warning("the end of execution %s can't be noted: %s", self.execution_id, type(error).__name__)
+            logger.warning(
+                "the end of execution %s can't be noted: %s",
+                self.execution_id,
+                type(error).__name__,
+                extra=self.log_fields,
+            )
             return True
         self._publish(parked)
         return verdict != "no"
@@ -221,7 +228,12 @@ class ClaimedRequest(EndingRequest):
             if not claim.again_at_once():
                 return False
         except Exception as error:  # noqa: BLE001 - the client's own; a reaper finds it once its claim has expired
-            logger.warning("execution %s waits for its next attempt: %s", self.execution_id, type(error).__name__)
+            logger.warning(
+                "execution %s waits for its next attempt: %s",
+                self.execution_id,
+                type(error).__name__,
+                extra=self.log_fields,
+            )
         worker_state.task_ready(self)
         self.acknowledge()
         return True
