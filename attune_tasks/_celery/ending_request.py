@@ -22,6 +22,7 @@ from attune_tasks._celery.calls import MAXIMUM_REF
 from attune_tasks._celery.cancellable import MESSAGES
 from attune_tasks._celery.cancelled_ids import is_noted
 from attune_tasks._celery.executions_here import EXECUTIONS, Reason
+from attune_tasks._celery.metrics.figures import FIGURES
 from attune_tasks._celery.pool_channels import CHANNELS
 from attune_tasks._celery.publishing import on_behalf_of
 from attune_tasks.attempts import attempt_after
@@ -111,6 +112,7 @@ class EndingRequest(Request):
             worker_state.task_ready(self)
             self.acknowledge()
             return
+        FIGURES.end(self._ref(), status)
         try:
             raise ActionFailed(result.to_dict())  # noqa: TRY301 - Celery's receivers want one that was raised
         except ActionFailed as error:

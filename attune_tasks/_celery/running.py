@@ -18,6 +18,7 @@ from attune_tasks._celery.carried import carried_by
 from attune_tasks._celery.claims.claim import Claim
 from attune_tasks._celery.claims.following import name_what_follows
 from attune_tasks._celery.leaks.names import is_watched
+from attune_tasks._celery.metrics.figures import FIGURES, seconds_waited
 from attune_tasks._celery.per_app import AppState, state_of
 from attune_tasks._celery.publishing import refusal_of
 from attune_tasks.attempts import attempt_after
@@ -53,6 +54,7 @@ def _run(task: Task[Any, Any], call: Call, execution_id: int) -> dict[str, Any]:
     if not _begin(task, claim):
         logger.warning("execution %s is not begun: its claim is another's by now", execution_id)
         raise Ignore
+    waited = seconds_waited(task.request)
     refusal = refusal_of(task)
     verified = bool(state.message_keys) and refusal is None
     caller = read_caller(task.request.headers, verified=verified)
@@ -66,6 +68,7 @@ def _run(task: Task[Any, Any], call: Call, execution_id: int) -> dict[str, Any]:
         data = bounded(result.to_dict(), state.loaded.settings.result)
         if claim is not None:
             _finish(task, claim, data)
+    FIGURES.result(result, waited)
     if not result.succeeded:
         raise ActionFailed(data)
     return data
@@ -143,6 +146,7 @@ def _go_on_with_another(task: Task[Any, Any], state: AppState, claim: Claim | No
         return
     failure = ActionFailed(bounded(result.to_dict(), state.loaded.settings.result))
     if claim.again(failure, task.request):
+        FIGURES.retry(result.action_ref)
         logger.warning(
             "execution %s: attempt %s %s, next one in %.1f s", result.execution_id, result.attempt, result.status, delay
         )

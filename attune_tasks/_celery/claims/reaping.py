@@ -15,6 +15,7 @@ from attune_tasks._celery.claims.following import name_what_follows
 from attune_tasks._celery.claims.message import StoredMessage
 from attune_tasks._celery.claims.outage import is_outage
 from attune_tasks._celery.claims.store import ClaimStore, Due, End, claim_store
+from attune_tasks._celery.metrics.figures import FIGURES
 from attune_tasks._celery.publishing import on_behalf_of
 from attune_tasks.errors import ActionFailed
 from attune_tasks.log_fields import about
@@ -90,6 +91,7 @@ def _do(app: Celery, store: ClaimStore, due: Due) -> None:
         return
     if due.word == "lost":
         logger.warning("execution %s error: %s", due.execution_id, LOST, extra=_fields(due))
+        FIGURES.end(due.ref, "error")
     _store_and_go_on(app, due)
     store.delivered([due.execution_id])
 

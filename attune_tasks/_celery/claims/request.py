@@ -22,6 +22,7 @@ from attune_tasks._celery.claims.reaping import publish_again, reap
 from attune_tasks._celery.claims.store import Due, End, claim_store
 from attune_tasks._celery.claims.waiting import WAITING
 from attune_tasks._celery.ending_request import EndingRequest
+from attune_tasks._celery.metrics.figures import FIGURES
 from attune_tasks.attempts import attempt_after
 
 __all__ = ["ClaimedRequest"]
@@ -208,6 +209,7 @@ class ClaimedRequest(EndingRequest):
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:  # noqa: FBT001 - Celery's own
         if self.record(states.REVOKED, self.result_of("cancelled", reason, reason).to_dict()):
+            FIGURES.end(self._ref(), "cancelled")
             super()._announce_revoked(reason, terminated, signum, expired)  # type: ignore[misc]  # not in its stubs
             self.delivered()
             return
