@@ -17,7 +17,18 @@ __all__ = ["LOGGERS", "ExecutionFilter", "about", "logged_as", "one_line"]
 
 LOGGERS: Final = tuple(
     f"attune_tasks.{name}"
-    for name in ("audit", "claims", "executor", "messages", "metrics", "process", "schedule", "secrets", "worker")
+    for name in (
+        "audit",
+        "claims",
+        "executor",
+        "flask",
+        "messages",
+        "metrics",
+        "process",
+        "schedule",
+        "secrets",
+        "worker",
+    )
 )
 """The names of attune_tasks' loggers."""
 
