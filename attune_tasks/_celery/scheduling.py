@@ -46,8 +46,8 @@ def schedule(  # noqa: PLR0913 - the options that a task message has
     ``enqueue``: `timeout` and `expires` (from the time of each sending) are in seconds. With `idempotency_key`, what
     several beats send within `idempotency_seconds`, which must be less than lies between two runs, is sent once.
 
-    The packs are looked at here where it is known which they are: where `app` is given, the current app is configured,
-    or a variable names them. The rest is looked at when beat starts.
+    The packs are looked at here where it is known which they are: where `app` is given, the current app takes nothing
+    more from a module, or a variable names them. The rest is looked at when beat starts.
 
     Raises UnknownActionError, InvalidParametersError, ValueError for what is no time, and TypeError for a parameter
     that is given twice.
@@ -136,9 +136,12 @@ def _known_settings(app: Celery | None) -> LoadedSettings | None:
     from attune_tasks.settings import load_settings
 
     current: Any = app if app is not None else get_current_app()
-    if app is not None or (current.configured and current.main != "default"):
+    if app is not None or current.configured:
         return load_settings(app_settings=current.conf.get("attune_tasks"))
-    # To ask the app for its settings would import the module in which this stands.
+    # Where nobody made an app, Celery makes one of this name up.
+    if current.main != "default" and current._config_source is None:  # noqa: SLF001 - the rest is in what was set by now
+        return load_settings(app_settings=current._preconf.get("attune_tasks"))  # noqa: SLF001 - the same
+    # To ask the app for its settings might import the module in which this stands.
     loaded = load_settings()
     return loaded if loaded.origins.get("packs", "").startswith("variable ") else None
 

@@ -84,11 +84,23 @@ def test_ref_and_parameters_are_checked_where_the_packs_are_known(app: Celery) -
 
 
 def test_a_variable_names_the_packs_for_every_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attune_tasks._celery.scheduling.get_current_app", lambda: Celery(set_as_current=False))
+    nobodys = Celery("default", set_as_current=False)
+    monkeypatch.setattr("attune_tasks._celery.scheduling.get_current_app", lambda: nobodys)
     assert attune_tasks.schedule("work.ad", 60)["args"] == ["work.ad", {}]  # it is not known yet
     monkeypatch.setenv("ATTUNE_TASKS_PACKS", str(write_packs(tmp_path)))
     with pytest.raises(UnknownActionError):
         attune_tasks.schedule("work.ad", 60)
+
+
+def test_what_the_current_app_was_given_by_now_counts_and_is_left_as_it_is(
+    app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending: Any = Celery("pending", set_as_current=False)
+    pending.conf.attune_tasks = app.conf.attune_tasks
+    monkeypatch.setattr("attune_tasks._celery.scheduling.get_current_app", lambda: pending)
+    with pytest.raises(UnknownActionError):
+        attune_tasks.schedule("work.ad", 60)
+    assert not pending.configured  # it may still be given more
 
 
 def test_settings_that_come_after_the_entry_count(app: Celery, tmp_path: Path) -> None:
