@@ -72,8 +72,23 @@ def test_a_result_tells_its_figures_and_no_more(figures: Figures) -> None:
             "waited": 0.25,
             "masked": {"stdout": 3, "result": 1},
             "seconds": 1.5,
+            "lost": 0,
         }
     ]
+
+
+def test_no_execution_fails_for_its_figures(figures: Figures) -> None:
+    taken: list[Mapping[str, Any]] = []
+
+    def take(told: Mapping[str, Any]) -> None:
+        taken.append(told)
+        if len(taken) == 1:
+            raise ValueError
+
+    figures.open(take)
+    figures.end("work.add", "succeeded")
+    figures.end("work.add", "succeeded")
+    assert [told["lost"] for told in taken] == [0, 1]
 
 
 def in_a_fork(work: Any) -> None:

@@ -49,6 +49,7 @@ def _let_in() -> None:
     if request.method not in {"GET", "HEAD", "OPTIONS"}:
         if request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE:
             refuse(HTTPStatus.FORBIDDEN, "other_site", "the request comes from another site")
+        request.max_content_length = min(_MAX_BODY, request.max_content_length or _MAX_BODY)
         if request.mimetype != "application/json":
             refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_json", "send JSON, as application/json")
 
@@ -128,8 +129,6 @@ def _handle(execution: str) -> tuple[int, Any]:
 
 def _body() -> dict[str, Any]:
     """Read what is to be enqueued; say what is wrong with it, and no value of it: it may be a secret."""
-    if (request.content_length or 0) > _MAX_BODY:
-        refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"at most {_MAX_BODY} bytes")
     try:
         asked = request.get_json()
     except RecursionError as error:

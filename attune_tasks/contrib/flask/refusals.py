@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Final, NoReturn
 
 from flask import Response, jsonify
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from attune_tasks.errors import AttuneTasksError, place_of
 
@@ -47,6 +47,8 @@ def answer_error(error: Exception) -> tuple[Response, int]:
         return _answer(error.status, error.code, str(error), error.problems)
     if isinstance(error, AttuneTasksError) and error.code in _STATUSES:
         return _answer(_STATUSES[error.code], error.code, str(error).partition("\n")[0], error.problems)
+    if isinstance(error, RequestEntityTooLarge):
+        return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "the request's body is too large")
     if isinstance(error, HTTPException) and error.code is not None:
         return _answer(error.code, error.name.lower().replace(" ", "_"), error.name)
     from attune_tasks._celery.claims.outage import is_outage
