@@ -86,8 +86,8 @@ def typed(place: Place, command: str, *more: str) -> subprocess.CompletedProcess
     )
 
 
-def lines_of(name: str) -> list[str]:
-    return [line.removeprefix("$ ") for line in block(name).splitlines() if line.startswith("$ ")]
+def lines_of(text: str) -> list[str]:
+    return [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]
 
 
 def verdicts(done: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], str]:
@@ -97,7 +97,7 @@ def verdicts(done: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], st
 
 def test_canaries_leave_no_trace_on_any_surface(checked: tuple[Place, CeleryWorker]) -> None:
     place, _ = checked
-    (command,) = lines_of("leak-check-run")
+    (command,) = lines_of(block("leak-check-run"))
     done = typed(place, command, "--own-redis", "--json")
     found = verdicts(done)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -112,7 +112,7 @@ def test_canaries_leave_no_trace_on_any_surface(checked: tuple[Place, CeleryWork
 
 def test_an_action_that_gives_its_token_to_curl_is_told_with_the_program(checked: tuple[Place, CeleryWorker]) -> None:
     place, _ = checked
-    (command,) = lines_of("leak-check-ref")
+    (command,) = lines_of(block("leak-check-ref"))
     done = typed(place, command)
     assert done.returncode == 1, done.stdout + done.stderr
     for line in block("leak-check-leak").splitlines():
@@ -124,7 +124,7 @@ def test_a_canary_of_vault_is_looked_for_in_its_audit_log(
     checked: tuple[Place, CeleryWorker], vault: Vault, tmp_path: Path
 ) -> None:
     place, _ = checked
-    put, command = lines_of("leak-check-vault")
+    put, command = lines_of(block("leak-check-vault"))
     assert put.startswith("vault kv put secret/leak-check canary=")
     value = subprocess.run(["openssl", "rand", "-hex", "24"], capture_output=True, text=True, check=True).stdout.strip()
     mount, device, log = vault.kv(), unique("audit"), tmp_path / "audit.log"
@@ -148,7 +148,7 @@ def test_the_self_test_catches_what_leaks_on_each_surface_and_leaves_nothing(
     checked: tuple[Place, CeleryWorker],
 ) -> None:
     place, _ = checked
-    (command,) = lines_of("leak-check-self-test")
+    (command,) = lines_of(block("leak-check-self-test"))
     done = typed(place, command, "--own-redis", "--json")
     caught = json.loads(done.stdout)["controls"]
     missed = [each for each in caught if each["verdict"] == "clean"]
