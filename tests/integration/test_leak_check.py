@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,25 @@ def test_an_action_of_the_users_gets_canaries_and_really_gets_its_secrets_by_rea
     assert canaries.result["length"] != length == real.result["length"]
     assert {each.reference for each in real.receipts} == {"work/api#api_key", "work/api#password"}
     assert set(canaries.masked) == set(real.masked) == {"api_key", "password"}
+
+
+def test_a_scanner_hears_of_its_client_while_an_action_runs(
+    checked: tuple[Place, CeleryWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, _ = checked
+    monkeypatch.setattr("attune_tasks._celery.leaks.client._WORD_SECONDS", 0.2)
+    with RemoteCheck(place.client(), WORKER, CheckOptions()) as check:
+        said: list[str] = []
+        ask = check._ask
+
+        def noted(op: str, **more: Any) -> dict[str, Any]:
+            said.append(op)
+            return ask(op, **more)
+
+        monkeypatch.setattr(check, "_ask", noted)
+        assert check.run("leak_check.python_shows", {"seconds": 1}, timeout=60).status == "succeeded"
+    assert said[0] == "watch"
+    assert "poll" in said
 
 
 def test_what_comes_by_the_queue_unwatched_gets_no_secret(checked: tuple[Place, CeleryWorker]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from attune_tasks._celery.asking_workers import ask_workers
 from attune_tasks._celery.control_names import LEAK_CHECK
 from attune_tasks._celery.enqueueing import enqueue
 from attune_tasks._celery.handle import Handle
-from attune_tasks.errors import AttuneTasksError
+from attune_tasks.errors import AttuneTasksError, ResultTimeoutError
 from attune_tasks.ids import new_execution_id, task_id_of
 from attune_tasks.leaks import Row
 from attune_tasks.result import ExecutionResult
@@ -25,6 +26,8 @@ _ANSWER_SECONDS: Final = 10.0
 _READY_SECONDS: Final = 30.0
 _END_SECONDS: Final = 300.0
 _PAUSE: Final = 0.2
+_WORD_SECONDS: Final = 30.0
+"""Between two words to the scanner, which ends two minutes after the last."""
 _PARKED_SECONDS: Final = 2.0
 """For which a message is looked at that only waits."""
 
@@ -135,7 +138,7 @@ class RemoteCheck:
         ids = {"execution_id": str(execution_id), "task_id": task_id_of(execution_id)}
         self._ask("watch", ref=ref, real=real, refs=dict(refs or {}), **ids)
         handle = enqueue(ref, parameters, queue=self._queue, execution_id=execution_id, app=self._app)
-        result = handle.result(timeout)
+        result = self._result_of(handle, timeout)
         value = result.result
         dumps = value.get("core_dumps") if isinstance(value, Mapping) else 0
         self._ask("over", execution_id=ids["execution_id"], core_dumps=dumps if isinstance(dumps, int) else 0)
@@ -149,7 +152,7 @@ class RemoteCheck:
         fault = ""
         sent = self._ask("send", number=number, label=label)
         if sent["runs"]:
-            result = Handle(self._app.AsyncResult(str(sent["task_id"]))).result(timeout)
+            result = self._result_of(Handle(self._app.AsyncResult(str(sent["task_id"]))), timeout)
             fault = result.error["message"] if result.error else ""
         else:
             time.sleep(_PARKED_SECONDS)
@@ -167,6 +170,18 @@ class RemoteCheck:
         else:
             return CheckResult(rows, tuple(map(str, told["ignored"])), tuple(map(str, told["without_canary"])))
         raise AttuneTasksError(msg)
+
+    def _result_of(self, handle: Handle, timeout: float | None) -> ExecutionResult:
+        """Wait for the end, and meanwhile let the scanner know that somebody does: else it would end itself."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                return handle.result(min(left, _WORD_SECONDS))
+            except ResultTimeoutError:
+                if left <= _WORD_SECONDS:
+                    raise
+            self._ask("poll")
 
     def _wait_for(self, phase: str, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
