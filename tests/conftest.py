@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.django_site import django_site  # noqa: F401 - a fixture
 from tests.kill_times import kill_time, kill_times
 from tests.ordinary import ordinary_user  # noqa: F401 - a fixture
 from tests.rabbitmq_server import rabbitmq_server  # noqa: F401 - a fixture

@@ -18,7 +18,11 @@ from attune_tasks._celery.known_ids import first_of_key, refuse_ended
 from attune_tasks._celery.noting import must_be_new
 from attune_tasks.ids import new_execution_id, task_id_of
 
-__all__ = ["app_or_default", "enqueue"]
+__all__ = ["NewId", "app_or_default", "enqueue"]
+
+
+class NewId(int):
+    """An execution id that was made for this call: nobody has to be asked whether it is taken."""
 
 
 def enqueue(  # noqa: PLR0913 - the options that a task message has
@@ -63,7 +67,9 @@ def enqueue(  # noqa: PLR0913 - the options that a task message has
     with _first(app, ref, idempotency_key, task_id, idempotency_seconds) as first:
         if first is not None:
             return Handle(app.AsyncResult(first), ref)
-        if execution_id is not None and not capturing.catches(ref):
+        # Of what is run at once no result is stored, and Celery warns of asking for one.
+        is_asked = not (isinstance(execution_id, NewId) or capturing.catches(ref) or app.conf.task_always_eager)
+        if execution_id is not None and is_asked:
             refuse_ended(app, task_id)
         with must_be_new(task_id):
             arguments = (ref, _plain(parameters) if parameters is not None else {})

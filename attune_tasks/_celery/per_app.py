@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from celery import Celery
+from celery import Celery, _state
 from celery.exceptions import SoftTimeLimitExceeded
 
 from attune_tasks._celery.message_keys import read_message_keys
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from attune_tasks.packs import PackRegistry
     from attune_tasks.settings import LoadedSettings
 
-__all__ = ["AppState", "state_of"]
+__all__ = ["AppState", "forget_states", "state_of"]
 
 _ATTRIBUTE: Final = "_attune_tasks_state"
 
@@ -34,6 +34,8 @@ class AppState:
         self._executor_process = 0
         self.worker_pid: int | None = None
         """The worker's main process, with whose end its executions end; None: there is no worker here."""
+        self.is_beat = False
+        """Whether this process is Celery's beat, which nothing is to hold up."""
         self.leak_check_address = ""
         """Where leak-check's scanner is when it runs; empty: this worker does not take part."""
         self._message_keys: tuple[bytes, ...] | None = None
@@ -92,3 +94,12 @@ def state_of(app: Celery) -> AppState:
     state: AppState | None = app.__dict__.get(_ATTRIBUTE)
     # setdefault is one step for the interpreter: two threads get the same object.
     return state or app.__dict__.setdefault(_ATTRIBUTE, AppState(app))
+
+
+def forget_states() -> None:
+    """Have the apps of this process load their settings and packs anew, where a test has changed them."""
+    every: Any = _state  # its stubs leave the list of apps out
+    for app in list(every._get_active_apps()):  # noqa: SLF001 - there is no public list
+        state: AppState | None = app.__dict__.pop(_ATTRIBUTE, None)
+        if state is not None:
+            state.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import Task, states
@@ -18,6 +20,7 @@ from attune_tasks._celery.carried import carried_by
 from attune_tasks._celery.claims.claim import Claim
 from attune_tasks._celery.claims.following import name_what_follows
 from attune_tasks._celery.leaks.names import is_watched
+from attune_tasks._celery.observing import Begun, tell
 from attune_tasks._celery.per_app import AppState, state_of
 from attune_tasks._celery.publishing import refusal_of
 from attune_tasks.attempts import attempt_after
@@ -55,6 +58,8 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     level, what = (logging.INFO, "starts") if refusal is None else (logging.WARNING, "is refused")
     named = (caller.label, _line(caller.name))
     logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
+    if refusal is None:
+        _tell_of_begin(task, call, execution_id, _line(caller.name))
     with _kept(claim):
         result = _execute(task, call, execution_id, caller, refusal)
         result = replace(result, attempt=attempt_after(task.request.retries))
@@ -62,9 +67,25 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
         data = bounded(result.to_dict(), state.loaded.settings.result)
         if claim is not None:
             _finish(task, claim, data)
+    tell("ended", task.app, data)
     if not result.succeeded:
         raise ActionFailed(data)
     return data
+
+
+def _tell_of_begin(task: Task[Any, Any], call: Call, execution_id: int, caller: str) -> None:
+    begun = Begun(
+        execution_id=execution_id,
+        task_id=task.request.id or "",
+        action_ref=_line(call.ref),
+        parameters=call.parameters if isinstance(call.parameters, Mapping) else {},  # a stranger's message
+        env=call.env if isinstance(call.env, Mapping) else {},
+        timeout=call.timeout if isinstance(call.timeout, int | float) else None,
+        caller=caller,
+        at=datetime.now(UTC),
+        attempt=attempt_after(task.request.retries),
+    )
+    tell("begun", task.app, begun)
 
 
 def _begin(task: Task[Any, Any], claim: Claim | None) -> bool:
@@ -167,6 +188,7 @@ def _finish(task: Task[Any, Any], claim: Claim, data: dict[str, Any]) -> None:
         logger.warning(
             "execution %s has ended after all: its result takes the place of worker_lost", claim.execution_id
         )
+        tell("ended", task.app, data)
         claim.store_late(data if succeeded else ActionFailed(data), state, task.request)
     else:
         logger.warning("execution %s has another end already: this one is dropped", claim.execution_id)

@@ -14,6 +14,7 @@ from attune_tasks._celery.callers import CALLER_HEADER, default_caller
 from attune_tasks._celery.calls import Call, read_call
 from attune_tasks._celery.claims.storing import StoringBackend
 from attune_tasks._celery.noting import NotingProducer
+from attune_tasks._celery.observing import tell
 from attune_tasks._celery.per_app import AppState, state_of
 from attune_tasks._celery.publishing import sending_by, signature_for
 from attune_tasks._celery.signing import SIGNATURE_HEADER
@@ -64,17 +65,23 @@ class ActionTask(Task[Any, Any]):
         if not options.keys() & _DESTINATIONS and (queue := _queue(call, state)):
             options["queue"] = queue
         options["headers"] = {CALLER_HEADER: default_caller(), **(options.get("headers") or {})}
-        captured = capturing.capture(_enqueued(call, task_id, options))
+        enqueued = _enqueued(call, task_id, options)
+        captured = capturing.capture(enqueued)
         if captured is not None:
             return captured
+        is_first = not options.get("retries")
         options |= call.shown()
         shadow = shadow or call.ref
         with sending_by(self.app):
             if self.app.conf.task_always_eager:
-                return super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
-            with self.app.producer_or_acquire(producer) as acquired:
-                noting: Any = NotingProducer(acquired, self.app, task_id, call.ref)
-                return super().apply_async(args, kwargs, task_id, noting, link, link_error, shadow, **options)
+                sent = super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
+            else:
+                with self.app.producer_or_acquire(producer) as acquired:
+                    noting: Any = NotingProducer(acquired, self.app, task_id, call.ref)
+                    sent = super().apply_async(args, kwargs, task_id, noting, link, link_error, shadow, **options)
+        if is_first:
+            tell("enqueued", self.app, enqueued)
+        return sent
 
     def apply(  # noqa: PLR0913, PLR0917 - Celery's own
         self,

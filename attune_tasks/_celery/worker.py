@@ -10,11 +10,12 @@ from celery import signals
 from celery._state import get_current_app  # what the proxy celery.current_app asks
 
 from attune_tasks._celery import worker_defaults as _worker_defaults  # noqa: F401 - connects its signal
+from attune_tasks._celery.observing import tell
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.platforms import platform_notice
 
-__all__ = ["end_launchers", "prepare_worker", "report_start", "settle_embedded_default"]
+__all__ = ["end_launchers", "note_beat", "prepare_worker", "report_start", "settle_embedded_default", "tell_of_end"]
 
 logger: Final = logging.getLogger("attune_tasks.worker")
 
@@ -76,6 +77,19 @@ def settle_embedded_default(sender: Any, **_: Any) -> None:
 def end_launchers(**_: Any) -> None:
     """End the launchers of a pool process while it can still clean up behind them: it goes by os._exit."""
     state_of(get_current_app()).close()
+    tell("closing")
+
+
+@signals.beat_init.connect
+def note_beat(sender: Any, **_: Any) -> None:
+    """Note that this process is beat."""
+    state_of(sender.app).is_beat = True
+
+
+@signals.worker_shutdown.connect
+def tell_of_end(**_: Any) -> None:
+    """Tell those who hear of executions that run in the main process, in the pools `threads` and `solo`."""
+    tell("closing")
 
 
 def _pool_name(pool: Any) -> str:

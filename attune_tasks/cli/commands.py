@@ -39,7 +39,8 @@ def main(context: click.Context, app: str | None) -> None:
     Exit codes: 0 succeeded, 1 the action failed, 2 wrong usage, unknown action or bad parameters, 3 secrets can't be
     had, 4 error, 124 timed out, 130 cancelled.
     """
-    context.obj = app
+    # A web framework's own command has put its app there already.
+    context.obj = app or context.obj
 
 
 # The modules of the commands import click and the errors only; what a command needs it imports when it runs.

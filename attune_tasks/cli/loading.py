@@ -47,6 +47,8 @@ def load_app(context: click.Context) -> Any:
     As with ``celery -A``, the working directory is searched, too. Ends in wrong usage where there is none.
     """
     name = context.find_root().obj or DEFAULT_APP
+    if not isinstance(name, str):
+        return name  # the app itself, as a web framework's command gives it
     module_name, _, attribute = name.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from attune_tasks.errors import SettingsError
 from attune_tasks.expectations import expectation
 from attune_tasks.nearest import did_you_mean
+from attune_tasks.settings.framework import framework_settings
 from attune_tasks.settings.masking import mask_setting
 from attune_tasks.settings.model import Settings
 
@@ -45,7 +46,8 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> LoadedSettings:
-    """Read the settings: `overrides`, then variables, then `app_settings`, then TOML, then the defaults.
+    """Read the settings: `overrides`, then variables, then `app_settings`, then a web framework's, then TOML, then the
+    defaults.
 
     Mappings merge by key, those of the stronger place first; lists replace. Relative paths start at the TOML file's
     folder, or at `directory` (default: the working directory). `environ` is ``os.environ`` by default. Raises
@@ -63,6 +65,7 @@ def load_settings(
     layers = [Layer({"packs": list(Settings().packs)}, "default")]
     toml = read_toml(environ, directory, problems)
     layers += [toml] if toml else []
+    layers += [Layer(values, origin) for values, origin in framework_settings()]
     layers += [Layer(app_settings or {}, "app.conf.attune_tasks"), *read_variables(environ, problems)]
     layers.append(Layer(overrides or {}, "argument"))
     merged: Mapping[str, Any] = {}

@@ -13,13 +13,15 @@ import pytest
 from attune_tasks import errors
 from attune_tasks.packs.models import ActionFile, PackFile
 from attune_tasks.settings import Settings
+from tests.django_site import set_up_django
 from tests.docs_blocks import PAGES, ROOT, all_blocks, block
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _TEST = re.compile(r"tests/[\w/]+\.py::\w+")
 _DOTTED = re.compile(r"`(attune_tasks(?:\.\w+)+)")
-_NO_MODULES = frozenset({"attune_tasks.secret_providers", "attune_tasks.run_action"})
-"""A group of entry points, and the task's name for Celery."""
+_PERMISSIONS = {"attune_tasks.view_execution", "attune_tasks.cancel_execution", "attune_tasks.check_secrets"}
+_NO_MODULES = frozenset({"attune_tasks.secret_providers", "attune_tasks.run_action", "attune_tasks.run", *_PERMISSIONS})
+"""A group of entry points, the task's name for Celery, and permissions in Django, of which `run:…` are some."""
 _OTHER_PAGES = tuple(ROOT / name for name in ("SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md"))
 
 
@@ -75,6 +77,7 @@ def test_every_test_that_the_docs_name_exists() -> None:
 
 
 def test_every_name_of_the_package_that_the_docs_use_exists() -> None:
+    set_up_django()  # some of them are models
     for page in PAGES:
         for dotted in _DOTTED.findall(page.read_text(encoding="utf-8")):
             if dotted in _NO_MODULES:

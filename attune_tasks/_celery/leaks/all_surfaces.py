@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from attune_tasks._celery.leaks.added import added_surfaces
 from attune_tasks._celery.leaks.scanner_task import ScannerTask
 from attune_tasks._celery.leaks.surfaces import celery_surfaces
 from attune_tasks._celery.per_app import state_of
@@ -34,6 +35,7 @@ def all_surfaces(task: ScannerTask, seeker: ValueSeeker) -> list[Surface]:
             flower=task.flower,
             main_pid=task.main_pid,
         ),
+        *added_surfaces(task.added, task.app, seeker),
         _vault_audit_log(task, seeker),
     ]
 

@@ -25,5 +25,7 @@ class ScannerTask:
     vault_audit_log: str | None = None
     file_seconds: float = 30.0
     """For a walk through all files that have changed, at the end."""
+    added: tuple[str, ...] = ()
+    """What makes the surfaces of a web framework, each as ``module:function``."""
     asks_vault: bool = False
     """Whether the executions get secrets that a provider has, and not canaries alone."""

@@ -1,0 +1,53 @@
+"""Surfaces that a web framework adds: what it keeps of executions, a scanner is to read, too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from celery import Celery
+
+from attune_tasks.errors import place_of
+
+if TYPE_CHECKING:  # a scanner's: a web process loads this module, too
+    from attune_tasks.leaks import Seeker, Surface
+
+__all__ = ["add_surfaces", "added_surfaces", "names_of_added"]
+
+_names: Final[dict[str, None]] = {}
+
+
+def add_surfaces(name: str) -> None:
+    """Have `name`, as ``module:function``, called in each scanner of this worker, with the app and a seeker.
+
+    It gives a list of surfaces. The scanner is a process of its own, in which no framework is set up yet.
+    """
+    _names[name] = None
+
+
+def names_of_added() -> tuple[str, ...]:
+    """Give what was added in this process."""
+    return tuple(_names)
+
+
+def added_surfaces(names: Sequence[str], app: Celery, seeker: Seeker) -> list[Surface]:
+    """Make them; what can't be made says so in the table."""
+    surfaces: list[Surface] = []
+    for name in names:
+        module, _, function = name.partition(":")
+        try:
+            surfaces += getattr(import_module(module), function)(app, seeker)
+        except Exception as error:  # noqa: BLE001 - whatever a project's settings raise: texts may quote a password
+            surfaces.append(_unmade(module, seeker, f"{type(error).__name__} at {place_of(error)}"))
+    return surfaces
+
+
+def _unmade(name: str, seeker: Seeker, why: str) -> Surface:
+    from attune_tasks._celery.leaks.base import CelerySurface
+
+    class Unmade(CelerySurface):
+        def begin(self) -> None:
+            self._not_looked_at(f"it could not be set up in the scanner: {why}")
+
+    return Unmade(name, seeker)

@@ -1,0 +1,1 @@
+"""Faces for web frameworks, each beside the framework that it is for."""
