@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from attune_tasks._celery.enqueueing import enqueue
     from attune_tasks._celery.handle import Handle
+    from attune_tasks._celery.scheduling import schedule
     from attune_tasks.context import ExecutionContext, ExecutionRequest
     from attune_tasks.errors import ActionFailed, AttuneTasksError
     from attune_tasks.result import ExecutionResult
@@ -24,6 +25,7 @@ __all__ = [
     "Handle",
     "__version__",
     "enqueue",
+    "schedule",
 ]
 
 __version__ = "0.2.0"
@@ -36,6 +38,7 @@ _HOMES: Final = {
     "ExecutionResult": "attune_tasks.result",
     "Handle": "attune_tasks._celery.handle",
     "enqueue": "attune_tasks._celery.enqueueing",
+    "schedule": "attune_tasks._celery.scheduling",
 }
 
 

@@ -8,25 +8,34 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from attune_tasks.context import ExecutionRequest
     from attune_tasks.secrets import ReadRecord
 
-__all__ = ["LOGGER", "write_audit"]
+__all__ = ["LOGGER", "watch_reads", "write_audit"]
 
 LOGGER: Final = logging.getLogger("attune_tasks.audit")
 # Of its own, so that a worker which logs warnings only still has the records.
 LOGGER.setLevel(logging.INFO)
 
+_watches: Final[list[Callable[[str, Sequence[ReadRecord]], None]]] = []
 _LONGEST: Final = 200
 """Characters of what a stranger may have sent: a record is one line of a log."""
 
 
+def watch_reads(watch: Callable[[str, Sequence[ReadRecord]], None]) -> None:
+    """Have `watch` called with an action's ref and the records of its reads, for as long as this process runs."""
+    _watches.append(watch)
+
+
 def write_audit(request: ExecutionRequest, action_ref: str, records: Iterable[ReadRecord]) -> None:
     """Write a line for each of the secrets that an execution asked for."""
+    records = tuple(records)
+    for watch in _watches:
+        watch(action_ref, records)
     if not (LOGGER.isEnabledFor(logging.INFO) and LOGGER.hasHandlers()):
         return  # nobody would get them
     caller = "caller" if request.caller_verified else "claimed_by"

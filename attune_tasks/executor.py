@@ -23,6 +23,7 @@ from attune_tasks.errors import (
 )
 from attune_tasks.guard import Guard, Texts
 from attune_tasks.known_packs import load_packs
+from attune_tasks.log_fields import about, logged_as
 from attune_tasks.masking import Masker
 from attune_tasks.packs import Action, PackRegistry, content_of
 from attune_tasks.process import (
@@ -114,7 +115,8 @@ class ActionExecutor:
         `live` gets what the action says while it runs, masked, too.
         """
         try:
-            return self._execute(request, cancellation, live)
+            with logged_as(request.execution_id, request.action_ref, request.task_id):
+                return self._execute(request, cancellation, live)
         except Exception as error:  # noqa: BLE001 - masking has failed: nothing is shown of what was said
             return _unexpected(request, error)
         except BaseException as error:  # noqa: BLE001 - it is raised again
@@ -301,7 +303,13 @@ def _error(request: ExecutionRequest, kind: str, message: str, status: Status = 
 def _unexpected(request: ExecutionRequest, error: Exception) -> ExecutionResult:
     """Tell an error by its class and place alone: its text, and the variables in its frames, may hold a secret."""
     said = f"unexpected {type(error).__name__} at {place_of(error)}"
-    logger.error("execution %s of %s: %s", request.execution_id, request.action_ref, said)
+    logger.error(
+        "execution %s of %s: %s",
+        request.execution_id,
+        request.action_ref,
+        said,
+        extra=about(request.execution_id, request.action_ref, request.task_id),
+    )
     return _error(request, "internal_error", said)
 
 

@@ -15,7 +15,7 @@ import uuid
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["ID_BITS", "execution_id_of", "ids_of", "new_execution_id", "task_id_of"]
+__all__ = ["ID_BITS", "execution_id_of", "ids_of", "made_at", "new_execution_id", "task_id_of"]
 
 ID_BITS: Final = 63
 _RANDOM_BITS: Final = 21
@@ -49,6 +49,11 @@ def execution_id_of(task_id: str) -> int:
         return own
     digest = hashlib.sha256(b"attune_tasks foreign task id\0" + task_id.encode()).digest()
     return int.from_bytes(digest[:8]) >> 1 or 1
+
+
+def made_at(execution_id: int) -> float:
+    """Give when an id that :func:`new_execution_id` has made was made: seconds since 1970."""
+    return (execution_id >> _RANDOM_BITS) / 1000
 
 
 def ids_of(text: str) -> tuple[int, str]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from celery import Task, shared_task
 
+from attune_tasks._celery import beat_start as _beat_start  # noqa: F401 - connects a signal of beat
 from attune_tasks._celery import undumpable as _undumpable  # noqa: F401 - connects the signals of a worker
 from attune_tasks._celery import worker as _worker  # noqa: F401 - the same
 from attune_tasks._celery import worker_parts as _worker_parts  # noqa: F401 - the same

@@ -21,6 +21,7 @@ from attune_tasks._celery.pool_channels import CHANNELS
 from attune_tasks._celery.shared_notes import notes_left
 from attune_tasks._celery.whole_log_lines import fork_between_log_lines
 from attune_tasks.ids import ID_BITS
+from attune_tasks.log_fields import about
 from attune_tasks.settings.credentials import credential_variables
 
 __all__ = ["attune_cancel", "attune_executions", "attune_launchers", "attune_leak_check", "read_notes", "ready"]
@@ -43,7 +44,8 @@ def attune_cancel(state: Any, execution_id: str, **_: Any) -> dict[str, str]:
     for request in waiting:
         request.end_before_start()
     outcome = "cancelling" if is_running or len(requests) > len(waiting) else "cancelled" if waiting else "noted"
-    logger.info("execution %s: cancel, %s", number, outcome)
+    fields = requests[0].log_fields if requests else about(number)
+    logger.info("execution %s: cancel, %s", number, outcome, extra=fields)
     return {"ok": outcome}
 
 

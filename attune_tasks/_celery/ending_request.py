@@ -22,11 +22,13 @@ from attune_tasks._celery.calls import MAXIMUM_REF
 from attune_tasks._celery.cancellable import MESSAGES
 from attune_tasks._celery.cancelled_ids import is_noted
 from attune_tasks._celery.executions_here import EXECUTIONS, Reason
+from attune_tasks._celery.metrics.figures import FIGURES
 from attune_tasks._celery.pool_channels import CHANNELS
 from attune_tasks._celery.publishing import on_behalf_of
 from attune_tasks.attempts import attempt_after
 from attune_tasks.errors import ActionFailed
 from attune_tasks.ids import execution_id_of
+from attune_tasks.log_fields import about
 from attune_tasks.process import end_abandoned
 from attune_tasks.result import NOT_STARTED, ExecutionResult, Status
 
@@ -66,6 +68,11 @@ class EndingRequest(Request):
     def execution_id(self) -> int:
         """The execution that the message asks for."""
         return execution_id_of(self.id)
+
+    @property
+    def log_fields(self) -> dict[str, str]:
+        """What a record of the log says of it, as `extra`."""
+        return about(self.execution_id, self._ref(), self.id)
 
     @property
     def has_ended(self) -> bool:
@@ -114,12 +121,14 @@ class EndingRequest(Request):
             failure, info = error, ExceptionInfo()
         worker_state.task_ready(self)
         said = (result.error or {}).get("message")
-        logger.warning("execution %s %s: %s", self.execution_id, result.status.replace("_", " "), said)
+        status = result.status.replace("_", " ")
+        logger.warning("execution %s %s: %s", self.execution_id, status, said, extra=self.log_fields)
         with on_behalf_of(self.task.app, self.message.headers, self._context):
             self.task.app.backend.mark_as_failure(
                 self.id, failure, request=self._context, store_result=self.store_errors, traceback=info.traceback
             )
         self.acknowledge()
+        FIGURES.end(self._ref(), result.status)
         self.send_event("task-failed", exception=repr(failure), traceback="")
         signals.task_failure.send(
             sender=self.task,
@@ -245,4 +254,9 @@ def end_what_is_left() -> None:
             try:
                 request.end_with_worker()
             except Exception as error:  # noqa: BLE001 - the backend's own, whose text may quote its URL
-                logger.error("the end of execution %s can't be stored: %s", request.execution_id, type(error).__name__)  # noqa: TRY400
+                logger.error(  # noqa: TRY400
+                    "the end of execution %s can't be stored: %s",
+                    request.execution_id,
+                    type(error).__name__,
+                    extra=request.log_fields,
+                )

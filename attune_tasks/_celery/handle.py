@@ -16,6 +16,7 @@ from attune_tasks._celery.asking_workers import ANSWER_SECONDS
 from attune_tasks._celery.cancelling import CancelAnswer, cancel_execution
 from attune_tasks.errors import ResultTimeoutError
 from attune_tasks.ids import execution_id_of
+from attune_tasks.log_fields import about
 from attune_tasks.result import ExecutionResult, Status
 
 if TYPE_CHECKING:
@@ -124,7 +125,12 @@ class Handle:
         try:
             return bool(reap(self._async_result.app, self.execution_id))
         except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL
-            logger.debug("the claim on execution %s can't be read: %s", self.execution_id, type(error).__name__)
+            logger.debug(
+                "the claim on execution %s can't be read: %s",
+                self.execution_id,
+                type(error).__name__,
+                extra=about(self.execution_id, self.action_ref, self.task_id),
+            )
             return False
 
     def _read(self) -> ExecutionResult:

@@ -22,6 +22,7 @@ from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.progress_state import ProgressState
 from attune_tasks._celery.shared_state import shared_state
 from attune_tasks.errors import place_of
+from attune_tasks.log_fields import about
 
 if TYPE_CHECKING:
     from attune_tasks.context import ExecutionRequest
@@ -67,7 +68,13 @@ def _live_output(task: Task[Any, Any], execution_id: int) -> LiveOutput | None:
         stream = LiveStream(task.app, state, execution_id, settings)
         return LiveOutput(execution_id, live_writer(task.app), stream, state.client, ProgressState.of(task))
     except Exception as error:  # noqa: BLE001 - an execution does not fail for this; the text may quote a URL
-        logger.warning("execution %s can't be followed: %s at %s", execution_id, type(error).__name__, place_of(error))
+        logger.warning(
+            "execution %s can't be followed: %s at %s",
+            execution_id,
+            type(error).__name__,
+            place_of(error),
+            extra=about(execution_id),
+        )
         return None
 
 
@@ -141,6 +148,7 @@ class LiveOutput:
                 self._execution_id,
                 self._lost,
                 self._fault,
+                extra=about(self._execution_id),
             )
 
     def _write_waiting(self) -> None:

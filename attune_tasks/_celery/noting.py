@@ -25,6 +25,7 @@ from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.result_expiry import kept_seconds
 from attune_tasks.errors import ExecutionExistsError
 from attune_tasks.ids import execution_id_of
+from attune_tasks.log_fields import about
 
 __all__ = ["NotingProducer", "must_be_new", "refuse_known"]
 
@@ -104,7 +105,12 @@ class NotingProducer:
                 store.forget(execution_id, note)
             if is_strict or not isinstance(error, Exception):
                 raise
-            logger.warning("execution %s is sent, and not noted: %s", execution_id, type(error).__name__)
+            logger.warning(
+                "execution %s is sent, and not noted: %s",
+                execution_id,
+                type(error).__name__,
+                extra=about(execution_id, self._ref, self._task_id),
+            )
             return False
         if is_strict and not is_free:
             refuse_known(self._task_id)

@@ -15,11 +15,12 @@ from celery.exceptions import Ignore, Reject
 
 from attune_tasks._celery.bounding import bounded
 from attune_tasks._celery.callers import Caller, read_caller
-from attune_tasks._celery.calls import MAXIMUM_REF, Call
+from attune_tasks._celery.calls import Call
 from attune_tasks._celery.carried import carried_by
 from attune_tasks._celery.claims.claim import Claim
 from attune_tasks._celery.claims.following import name_what_follows
 from attune_tasks._celery.leaks.names import is_watched
+from attune_tasks._celery.metrics.figures import FIGURES, seconds_waited
 from attune_tasks._celery.observing import Begun, tell
 from attune_tasks._celery.per_app import AppState, state_of
 from attune_tasks._celery.publishing import refusal_of
@@ -27,6 +28,7 @@ from attune_tasks.attempts import attempt_after
 from attune_tasks.context import ExecutionRequest
 from attune_tasks.errors import ActionFailed, AttuneTasksError, MessageRefusedError
 from attune_tasks.ids import execution_id_of, new_execution_id
+from attune_tasks.log_fields import logged_as, one_line
 from attune_tasks.result import ExecutionResult
 
 if TYPE_CHECKING:
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 logger: Final = logging.getLogger("attune_tasks.worker")
-
-_CALLER_CHARACTERS: Final = 200
 
 
 def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
@@ -47,19 +47,25 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
     """
     task_id = task.request.id
     execution_id = execution_id_of(task_id) if task_id else new_execution_id()
+    with logged_as(execution_id, call.ref, task_id):
+        return _run(task, call, execution_id)
+
+
+def _run(task: Task[Any, Any], call: Call, execution_id: int) -> dict[str, Any]:
     state = state_of(task.app)
     claim = Claim.of(task)
     if not _begin(task, claim):
         logger.warning("execution %s is not begun: its claim is another's by now", execution_id)
         raise Ignore
+    waited = seconds_waited(task.request)
     refusal = refusal_of(task)
     verified = bool(state.message_keys) and refusal is None
     caller = read_caller(task.request.headers, verified=verified)
     level, what = (logging.INFO, "starts") if refusal is None else (logging.WARNING, "is refused")
-    named = (caller.label, _line(caller.name))
-    logger.log(level, "execution %s of %s %s, %s=%s", execution_id, _line(call.ref), what, *named)
+    named = (caller.label, one_line(caller.name))
+    logger.log(level, "execution %s of %s %s, %s=%s", execution_id, one_line(call.ref), what, *named)
     if refusal is None:
-        _tell_of_begin(task, call, execution_id, _line(caller.name))
+        _tell_of_begin(task, call, execution_id, one_line(caller.name))
     with _kept(claim):
         result = _execute(task, call, execution_id, caller, refusal)
         result = replace(result, attempt=attempt_after(task.request.retries))
@@ -68,6 +74,7 @@ def run(task: Task[Any, Any], call: Call) -> dict[str, Any]:
         if claim is not None:
             _finish(task, claim, data)
     tell("ended", task.app, data)
+    FIGURES.result(result, waited)
     if not result.succeeded:
         raise ActionFailed(data)
     return data
@@ -77,7 +84,7 @@ def _tell_of_begin(task: Task[Any, Any], call: Call, execution_id: int, caller: 
     begun = Begun(
         execution_id=execution_id,
         task_id=task.request.id or "",
-        action_ref=_line(call.ref),
+        action_ref=one_line(call.ref),
         parameters=call.parameters if isinstance(call.parameters, Mapping) else {},  # a stranger's message
         env=call.env if isinstance(call.env, Mapping) else {},
         timeout=call.timeout if isinstance(call.timeout, int | float) else None,
@@ -121,7 +128,7 @@ def _execute(
         watched = is_watched(task.request)
         executor = _executor(task, execution_id, watched=watched)
     except AttuneTasksError as error:
-        return ExecutionResult.without_child(execution_id, _line(call.ref), error.code, str(error))
+        return ExecutionResult.without_child(execution_id, one_line(call.ref), error.code, str(error))
     from attune_tasks._celery.live_output import execute_live  # a worker's, too
 
     request = ExecutionRequest(
@@ -131,7 +138,7 @@ def _execute(
         call.env or {},
         call.timeout,
         task_id=task.request.id,
-        caller=_line(caller.name),
+        caller=one_line(caller.name),
         caller_verified=caller.verified,
         carried=carried_by(task.request),
     )
@@ -163,6 +170,7 @@ def _go_on_with_another(task: Task[Any, Any], state: AppState, claim: Claim | No
         return
     failure = ActionFailed(bounded(result.to_dict(), state.loaded.settings.result))
     if claim.again(failure, task.request):
+        FIGURES.retry(result.action_ref)
         logger.warning(
             "execution %s: attempt %s %s, next one in %.1f s", result.execution_id, result.attempt, result.status, delay
         )
@@ -193,9 +201,3 @@ def _finish(task: Task[Any, Any], claim: Claim, data: dict[str, Any]) -> None:
     else:
         logger.warning("execution %s has another end already: this one is dropped", claim.execution_id)
     raise Ignore
-
-
-def _line(text: object) -> str:
-    """Make one printable line of what a stranger sent: it goes into the log."""
-    kept = str(text)[: max(_CALLER_CHARACTERS, MAXIMUM_REF)]
-    return "".join(character if character.isprintable() else "?" for character in kept)

@@ -13,6 +13,7 @@ from attune_tasks._celery import capturing
 from attune_tasks._celery.callers import CALLER_HEADER, default_caller
 from attune_tasks._celery.calls import Call, read_call
 from attune_tasks._celery.claims.storing import StoringBackend
+from attune_tasks._celery.known_ids import first_of_key
 from attune_tasks._celery.noting import NotingProducer
 from attune_tasks._celery.observing import tell
 from attune_tasks._celery.per_app import AppState, state_of
@@ -23,6 +24,7 @@ from attune_tasks.ids import execution_id_of, new_execution_id, task_id_of
 __all__ = ["ActionTask"]
 
 _DESTINATIONS: Final = frozenset({"queue", "exchange", "routing_key"})
+_DAY: Final = 86_400.0
 
 
 class ActionTask(Task[Any, Any]):
@@ -53,8 +55,9 @@ class ActionTask(Task[Any, Any]):
     ) -> Any:
         """Send one call, as Celery's ``apply_async`` does.
 
-        Raises UnknownActionError and InvalidParametersError where the packs are known here, and TypeError for
-        arguments that run_action does not have.
+        Among `options`, `idempotency_key` and `idempotency_seconds` are as for ``enqueue``: an entry of a schedule has
+        them there. Raises UnknownActionError and InvalidParametersError where the packs are known here, and TypeError
+        for arguments that run_action does not have.
         """
         call = read_call(args, kwargs)
         call.check()
@@ -62,6 +65,12 @@ class ActionTask(Task[Any, Any]):
         state.message_keys  # noqa: B018 - read here, where an error reaches the caller: Celery's signals swallow them
         call.check_against(state.registry, state.loaded.settings)
         task_id = task_id or task_id_of(new_execution_id())
+        key, seconds = options.pop("idempotency_key", None), options.pop("idempotency_seconds", _DAY)
+        if key is not None and not capturing.catches(call.ref):
+            with first_of_key(self.app, call.ref, key, task_id, seconds) as first:
+                if first is not None:
+                    return self.AsyncResult(first)
+                return self.apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
         if not options.keys() & _DESTINATIONS and (queue := _queue(call, state)):
             options["queue"] = queue
         options["headers"] = {CALLER_HEADER: default_caller(), **(options.get("headers") or {})}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from click.core import ParameterSource
 
 from attune_tasks.cli.cancel import cancel
 from attune_tasks.cli.config import config
@@ -39,8 +40,11 @@ def main(context: click.Context, app: str | None) -> None:
     Exit codes: 0 succeeded, 1 the action failed, 2 wrong usage, unknown action or bad parameters, 3 secrets can't be
     had, 4 error, 124 timed out, 130 cancelled.
     """
-    # A web framework's own command has put its app there already.
-    context.obj = app or context.obj
+    if context.obj is None:
+        context.obj = app
+    elif context.get_parameter_source("app") is ParameterSource.COMMANDLINE:
+        msg = "the Celery app is this application's own: leave -A out"
+        raise click.UsageError(msg)
 
 
 # The modules of the commands import click and the errors only; what a command needs it imports when it runs.

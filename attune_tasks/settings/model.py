@@ -21,6 +21,7 @@ __all__ = [
     "LimitsSettings",
     "LiveSettings",
     "MaskingSettings",
+    "MetricsSettings",
     "OutputSettings",
     "ResultSettings",
     "SecretsSettings",
@@ -220,6 +221,15 @@ class LeakCheckSettings(_Group):
     )
 
 
+class MetricsSettings(_Group):
+    """What a worker counts, for Prometheus."""
+
+    port: Annotated[int, Field(ge=0, le=65535), BeforeValidator(_refuse_bool)] | None = Field(
+        None, description="TCP port of a worker's /metrics; 0: a free one, which its log names. None: not served."
+    )
+    address: Name = Field("127.0.0.1", description="Address that it listens at.")
+
+
 class LimitsSettings(_Group):
     """Bounds for each child, by setrlimit; an action's metadata may set lower ones."""
 
@@ -267,6 +277,7 @@ class Settings(_Group):
     limits: LimitsSettings = Field(LimitsSettings(), description="Bounds for each child.")
     claims: ClaimsSettings = Field(ClaimsSettings(), description="Claims on executions, in the shared state.")
     launchers: LaunchersSettings = Field(LaunchersSettings(), description="The launchers, which start the children.")
+    metrics: MetricsSettings = Field(MetricsSettings(), description="What a worker counts, for Prometheus.")
     leak_check: LeakCheckSettings = Field(LeakCheckSettings(), description="What leak-check may do on a worker.")
     runtimes: dict[str, dict[str, Any]] = Field({}, description="Options of runtimes, by runtime.")
     environment: EnvironmentSettings = Field(EnvironmentSettings(), description="The children's environment.")

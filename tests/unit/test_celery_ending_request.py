@@ -17,6 +17,7 @@ from attune_tasks import ActionFailed, ExecutionResult, Handle
 from attune_tasks._celery import cancelled_ids
 from attune_tasks._celery.embedded import embedded_config
 from attune_tasks._celery.ending_request import end_what_is_left
+from attune_tasks._celery.metrics.figures import FIGURES
 from attune_tasks._celery.request import ActionRequest
 from attune_tasks.ids import execution_id_of, new_execution_id, task_id_of
 from attune_tasks.tasks import NAME
@@ -71,6 +72,24 @@ def test_a_lost_pool_process_is_an_error_of_the_worker_and_no_exception_of_celer
     request.on_failure(raised(WorkerLostError("signal 9")))
     assert told(app, request) == ("FAILURE", "error", "worker_lost")
     assert isinstance(app.AsyncResult(request.id).result, ActionFailed)
+
+
+def test_what_the_main_process_alone_sees_is_counted_once_and_logged_with_its_fields(
+    app: Celery, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken: list[Any] = []
+    FIGURES.open(taken.append)
+    try:
+        lost, late = request_of(app), request_of(app)
+        for _ in range(2):
+            lost.on_failure(raised(WorkerLostError("signal 9")))
+            late.on_timeout(soft=False, timeout=5.0)
+    finally:
+        FIGURES.close()
+    assert [(each["action"], each["status"]) for each in taken] == [("a.b", "error"), ("a.b", "timed_out")]
+    records: list[Any] = caplog.records
+    fields = [(record.execution_id, record.action, record.task_id) for record in records]
+    assert fields == [(str(each.execution_id), "a.b", each.id) for each in (lost, late)]
 
 
 @pytest.mark.parametrize(("value", "state"), [(OWN.to_dict(), "SUCCESS"), (ActionFailed(OWN.to_dict()), "FAILURE")])

@@ -19,7 +19,7 @@ EXAMPLES = (
     {"packs", "broker_url", "result_backend", "routes", "secrets.file.path", "secrets.options", "runtimes"}
     | {"run_as", "run_as_allow"}
     | {f"limits.{name}" for name in ("memory", "cpu_seconds", "file_size", "processes", "open_files")}
-    | {"state_url", "state_name", "message_key_file", "celery", "live.keep_seconds"}
+    | {"state_url", "state_name", "message_key_file", "celery", "live.keep_seconds", "metrics.port"}
     | {
         f"secrets.vault.{name}"
         for name in (

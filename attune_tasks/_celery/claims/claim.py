@@ -16,6 +16,7 @@ from attune_tasks._celery.claims.outage import insist, is_outage
 from attune_tasks._celery.claims.store import ClaimStore, Due, End, StoredState, claim_store
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.ids import execution_id_of
+from attune_tasks.log_fields import about
 
 __all__ = ["CLAIM_HEADER", "Claim"]
 
@@ -71,7 +72,12 @@ class Claim:
             try:
                 self.app.backend.store_result(self.task_id, meta, states.STARTED, request=request)
             except Exception as error:  # noqa: BLE001 - the backend's own; only who looks meanwhile misses it
-                logger.warning("STARTED of execution %s is not stored: %s", self.execution_id, type(error).__name__)
+                logger.warning(
+                    "STARTED of execution %s is not stored: %s",
+                    self.execution_id,
+                    type(error).__name__,
+                    extra=self._log_fields,
+                )
         return begun
 
     def finish(self, state: str, data: Mapping[str, Any]) -> str:
@@ -96,7 +102,12 @@ class Claim:
             try:
                 self.app.backend.mark_as_retry(self.task_id, failure, request=request)
             except Exception as error:  # noqa: BLE001 - as above
-                logger.warning("RETRY of execution %s is not stored: %s", self.execution_id, type(error).__name__)
+                logger.warning(
+                    "RETRY of execution %s is not stored: %s",
+                    self.execution_id,
+                    type(error).__name__,
+                    extra=self._log_fields,
+                )
         return message is not None
 
     def again_at_once(self) -> bool:
@@ -127,8 +138,12 @@ class Claim:
             if not is_outage(error):
                 raise
             cause = type(error).__name__  # its text may quote the URL
-        logger.error("execution %s is left to its claim's expiry: %s", self.execution_id, cause)
+        logger.error("execution %s is left to its claim's expiry: %s", self.execution_id, cause, extra=self._log_fields)
         raise Ignore
+
+    @property
+    def _log_fields(self) -> dict[str, str]:
+        return about(self.execution_id, task_id=self.task_id)
 
     def _store(self) -> ClaimStore:
         store = claim_store(self.app)

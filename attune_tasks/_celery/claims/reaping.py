@@ -15,8 +15,10 @@ from attune_tasks._celery.claims.following import name_what_follows
 from attune_tasks._celery.claims.message import StoredMessage
 from attune_tasks._celery.claims.outage import is_outage
 from attune_tasks._celery.claims.store import ClaimStore, Due, End, claim_store
+from attune_tasks._celery.metrics.figures import FIGURES
 from attune_tasks._celery.publishing import on_behalf_of
 from attune_tasks.errors import ActionFailed
+from attune_tasks.log_fields import about
 from attune_tasks.result import NOT_STARTED, ExecutionResult
 
 __all__ = ["LOST", "cancel_waiting", "publish_again", "reap"]
@@ -39,7 +41,9 @@ def reap(app: Celery, execution_id: int | None = None) -> int:
             if is_outage(error):
                 raise
             # A stranger's message may hold anything. It comes up again, and once more each half minute.
-            logger.error("execution %s can't be ended: %s", each.execution_id, type(error).__name__)  # noqa: TRY400
+            logger.error(  # noqa: TRY400
+                "execution %s can't be ended: %s", each.execution_id, type(error).__name__, extra=_fields(each)
+            )
     return len(due)
 
 
@@ -71,16 +75,23 @@ def publish_again(app: Celery, due: Due) -> None:
         if store is not None:
             store.published(due.execution_id, due.attempt)
     except Exception as error:  # noqa: BLE001 - the broker's own, whose text may quote its URL
-        logger.warning("execution %s is to be sent again later: %s", due.execution_id, type(error).__name__)
+        logger.warning(
+            "execution %s is to be sent again later: %s", due.execution_id, type(error).__name__, extra=_fields(due)
+        )
+
+
+def _fields(due: Due) -> dict[str, str]:
+    return about(due.execution_id, due.ref, due.task_id)
 
 
 def _do(app: Celery, store: ClaimStore, due: Due) -> None:
     if due.word == "again":
-        logger.warning("execution %s is sent again, for attempt %s", due.execution_id, due.attempt)
+        logger.warning("execution %s is sent again, for attempt %s", due.execution_id, due.attempt, extra=_fields(due))
         publish_again(app, due)
         return
     if due.word == "lost":
-        logger.warning("execution %s error: %s", due.execution_id, LOST)
+        logger.warning("execution %s error: %s", due.execution_id, LOST, extra=_fields(due))
+        FIGURES.end(due.ref, "error")
     _store_and_go_on(app, due)
     store.delivered([due.execution_id])
 

@@ -24,6 +24,7 @@ from attune_tasks._celery.claims.reaping import publish_again, reap
 from attune_tasks._celery.claims.store import Due, End, claim_store
 from attune_tasks._celery.claims.waiting import WAITING
 from attune_tasks._celery.ending_request import EndingRequest
+from attune_tasks._celery.metrics.figures import FIGURES
 from attune_tasks.attempts import attempt_after
 from attune_tasks.result import ExecutionResult
 
@@ -160,7 +161,7 @@ class ClaimedRequest(EndingRequest):
 
     def _drop(self, why: str) -> None:
         """Do nothing more for this message: another one, or somebody else, has the execution."""
-        logger.info("execution %s: nothing to do for this message: %s", self.execution_id, why)
+        logger.info("execution %s: nothing to do for this message: %s", self.execution_id, why, extra=self.log_fields)
         self._ended = True
         worker_state.task_ready(self)
         self.acknowledge()
@@ -178,7 +179,9 @@ class ClaimedRequest(EndingRequest):
         if not is_outage(error):
             self.end("error", "claim_failed", f"it could not be claimed in the shared state: {type(error).__name__}")
             return
-        logger.warning("execution %s waits to be claimed: %s", self.execution_id, type(error).__name__)
+        logger.warning(
+            "execution %s waits to be claimed: %s", self.execution_id, type(error).__name__, extra=self.log_fields
+        )
         if self not in worker_state.reserved_requests:
             return  # it was just received, and asks again before it is handed over
         self._consumer.timer.call_after(_TRY_AGAIN_SECONDS, self._hand_over)
@@ -210,7 +213,12 @@ class ClaimedRequest(EndingRequest):
             if is_outage(error):
                 raise
             # What the backend takes is better than nothing.
-            logger.warning("the end of execution %s can't be noted: %s", self.execution_id, type(error).__name__)
+            logger.warning(
+                "the end of execution %s can't be noted: %s",
+                self.execution_id,
+                type(error).__name__,
+                extra=self.log_fields,
+            )
             return True
         if self._claim is not None:
             self._let_go(self._claim.token)
@@ -235,6 +243,7 @@ class ClaimedRequest(EndingRequest):
         try:
             if self.record(states.REVOKED, self._revoked_as):
                 super()._announce_revoked(reason, terminated, signum, expired)  # type: ignore[misc]  # not in its stubs
+                FIGURES.end(self._ref(), "cancelled")
                 self.delivered()
                 return
         except Exception as error:
@@ -265,7 +274,12 @@ class ClaimedRequest(EndingRequest):
             if not claim.again_at_once():
                 return False
         except Exception as error:  # noqa: BLE001 - the client's own; a reaper finds it once its claim has expired
-            logger.warning("execution %s waits for its next attempt: %s", self.execution_id, type(error).__name__)
+            logger.warning(
+                "execution %s waits for its next attempt: %s",
+                self.execution_id,
+                type(error).__name__,
+                extra=self.log_fields,
+            )
         worker_state.task_ready(self)
         self.acknowledge()
         return True

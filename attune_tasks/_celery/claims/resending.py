@@ -17,6 +17,7 @@ from attune_tasks._celery.claims.outage import is_outage
 from attune_tasks._celery.claims.reaping import publish_again
 from attune_tasks._celery.claims.store import ClaimStore, Due, claim_store
 from attune_tasks.ids import execution_id_of
+from attune_tasks.log_fields import about
 
 __all__ = ["resend_lost"]
 
@@ -33,14 +34,23 @@ def resend_lost(app: Celery) -> int:
         try:
             if _may_wait(app, store, StoredMessage.from_json(each.message), each.since):
                 continue
-            logger.warning("execution %s is sent again: its message got lost before a worker had it", each.execution_id)
+            logger.warning(
+                "execution %s is sent again: its message got lost before a worker had it",
+                each.execution_id,
+                extra=about(each.execution_id),
+            )
             publish_again(app, Due("again", each.execution_id, each.attempt, each.message))
             sent += 1
         except Exception as error:
             if is_outage(error):
                 raise
             # A stranger's message may hold anything. It comes up again, later and later.
-            logger.error("execution %s can't be sent again: %s", each.execution_id, type(error).__name__)  # noqa: TRY400
+            logger.error(  # noqa: TRY400
+                "execution %s can't be sent again: %s",
+                each.execution_id,
+                type(error).__name__,
+                extra=about(each.execution_id),
+            )
     return sent
 
 
