@@ -20,10 +20,12 @@ LOGGERS: Final = tuple(
     for name in (
         "audit",
         "claims",
+        "django",
         "executor",
         "flask",
         "messages",
         "metrics",
+        "observers",
         "process",
         "schedule",
         "secrets",
