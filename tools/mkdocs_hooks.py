@@ -41,9 +41,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if path in seen or path.is_relative_to(DOCS):
             continue
         seen.add(path)
-        added = File.generated(
-            config, _site_path(path), abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV
-        )
+        added = File.generated(config, _site_path(path), abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV)
         files.append(added)
         if path.suffix == ".md":
             waiting += _targets(path)

@@ -104,13 +104,13 @@ def _first_cells(text: str, heading: str) -> set[str]:
 
 
 def test_every_key_of_a_pack_and_of_an_action_is_explained_and_no_other() -> None:
-    text = (ROOT / "docs" / "action-development.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "metadata.md").read_text(encoding="utf-8")
     assert _first_cells(text, "## The pack's file") == set(PackFile.model_fields)
     assert _first_cells(text, "## An action's file") == set(ActionFile.model_fields)
 
 
 def test_every_kind_of_error_is_explained() -> None:
-    text = (ROOT / "docs" / "action-development.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     classes = [getattr(errors, name) for name in errors.__all__ if name != "ActionFailed"]
     codes = {each.code for each in classes} - {"error", "result_timeout", "execution_exists"}  # no result has these
     package = ROOT / "attune_tasks"
