@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, InclusionLevel
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _FENCE: Final = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(\[[^\]]*\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
 _TEST: Final = re.compile(r"^<!-- (?:test|generated|end|measured)\b[^>]*-->\n", re.MULTILINE)
 _INCLUDE: Final = re.compile(r"^<!-- include: (\S+) -->$", re.MULTILINE)
+_FETCHED: Final = re.compile(r"<(?:script|img|link|iframe|source|video)\b[^>]* (?:src|href)=[\"']?(?:https?:)?//[^>]*>")
 _ROLE: Final = re.compile(r":(?:attr|class|data|exc|func|meth|mod):(?=<code>)")
 
 
@@ -67,6 +69,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - the same
     """Leave out the roles of docstrings: what they name is set as code."""
     return _ROLE.sub("", html)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001 - the same
+    """End the build where a page would fetch something of another host."""
+    if found := _FETCHED.search(output):
+        msg = f"{page.file.src_uri}: a reader's browser would ask another host: {found[0]}"
+        raise PluginError(msg)
+    return output
 
 
 def _targets(page: Path) -> Iterator[Path]:
