@@ -166,7 +166,8 @@ def test_every_name_of_the_api_page_exists_and_every_public_name_is_there() -> N
     named = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
     for dotted in named:
         parent, _, name = dotted.rpartition(".")
-        assert hasattr(import_module(parent), name) or import_module(dotted), dotted
+        if not hasattr(import_module(parent), name):
+            import_module(dotted)
     listed = {dotted.removeprefix("attune_tasks.") for dotted in named}
     assert set(attune_tasks.__all__) - {"__version__", "AttuneTasksError"} <= listed
 
