@@ -30,6 +30,9 @@ _LINK: Final = re.compile(r"(\[[^\]]*\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
 _TEST: Final = re.compile(r"^<!-- (?:test|generated|end|measured)\b[^>]*-->\n", re.MULTILINE)
 _INCLUDE: Final = re.compile(r"^<!-- include: (\S+) -->$", re.MULTILINE)
 _FETCHED: Final = re.compile(r"<(?:script|img|link|iframe|source|video)\b[^>]* (?:src|href)=[\"']?(?:https?:)?//[^>]*>")
+_CELL: Final = re.compile(r"<td.*?</td>", re.DOTALL)
+_CODE: Final = re.compile(r"(?<=<code>)[^<]+(?=</code>)")
+_PART_END: Final = re.compile(r"((?<=\w)[_./:]+)(?=\w)")
 _ROLE: Final = re.compile(r":(?:attr|class|data|exc|func|meth|mod):(?=<code>)")
 
 
@@ -67,8 +70,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - the same
-    """Leave out the roles of docstrings: what they name is set as code."""
-    return _ROLE.sub("", html)
+    """Leave out the roles of docstrings, which stand before code; let long names in tables break at their parts."""
+    html = _ROLE.sub("", html)
+    return _CELL.sub(lambda cell: _CODE.sub(lambda code: _PART_END.sub(r"\1<wbr>", code[0]), cell[0]), html)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001 - the same
