@@ -58,7 +58,7 @@ class ActionTaskForm(PeriodicTaskForm):
         refs += [each.ref for each in actions if each.ref != ref and each.enabled and may_run(self.user, each.ref)]
         self.fields["attune_action"].choices = [("", "(none)"), *((each, each) for each in sorted(refs))]
         self.fields["attune_action"].initial = ref
-        self.fields["attune_parameters"].initial = parameters
+        self.fields["attune_parameters"].initial = {} if parameters is None else parameters
 
     def clean(self) -> Any:
         """Make the message of the picked action; refuse what its worker would, and what the user may not run."""
