@@ -28,8 +28,11 @@ _WORKER_ENDS = ((signal.SIGTERM, 2.0), (signal.SIGQUIT, 2.0))  # what runs is en
 class Example:
     """One of the two, while it runs."""
 
-    def __init__(self, kind: str, place: Place, processes: Processes, ports: tuple[int, int]) -> None:
+    def __init__(
+        self, kind: str, place: Place, processes: Processes, ports: tuple[int, int], provider: str | None
+    ) -> None:
         """Start nothing yet. `ports`: the site's and Flower's; where one is taken, another one."""
+        self._provider = provider
         self._kind = kind
         self._folder = EXAMPLES / ("django_shop" if kind == "django" else "flask_ops")
         self._place = place
@@ -39,7 +42,7 @@ class Example:
     def start(self) -> str:
         """Start all of it, and wait until it is ready; give the text that says where it is."""
         url = self._place.start_redis(self._processes)
-        where = self._place.write_settings(self._processes, url, REFERENCES[self._kind])
+        where = self._place.write_settings(self._processes, url, REFERENCES[self._kind], self._provider)
         passwords = self._make_users()
         worker = self._celery("worker", "worker", "--without-mingle", "-c", "2", "-l", "INFO", ends=_WORKER_ENDS)
         beat = self._celery("beat", "beat", "-l", "INFO", *self._beat_options())
@@ -110,6 +113,9 @@ def main() -> int:
     parser.add_argument("kind", choices=sorted(APPS))
     parser.add_argument("--port", type=int, default=8000, help="of the site; 0: any that is free")
     parser.add_argument("--flower-port", type=int, default=5555, help="of Flower; 0: any that is free")
+    parser.add_argument(
+        "--secrets", choices=("file", "vault"), help="who keeps them; without it Vault, where one is at hand"
+    )
     given = parser.parse_args()
     os.umask(0o077)
 
@@ -126,7 +132,8 @@ def main() -> int:
     )
     try:
         print("Starting Redis, worker, beat, Flower and the site …", flush=True)
-        print(Example(given.kind, place, processes, (given.port, given.flower_port)).start(), flush=True)
+        example = Example(given.kind, place, processes, (given.port, given.flower_port), given.secrets)
+        print(example.start(), flush=True)
         ended = processes.watch()
         print(f"{ended.name} has ended:\n{ended.tail()}", file=sys.stderr)
     except NotStartedError as error:

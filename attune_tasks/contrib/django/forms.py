@@ -24,7 +24,7 @@ _LONG_TEXT: Final = 200
 class ActionForm(forms.Form):
     """The parameters of one action. What is left empty is not given, so that the action's default holds."""
 
-    required_css_class = "required"  # the admin's own, which shows such labels in bold
+    required_css_class = "required"  # of their labels, which the admin shows in bold
 
     def __init__(
         self, action: Action, *arguments: Any, values: Mapping[str, Any] | None = None, **options: Any
