@@ -17,7 +17,7 @@ from attune_tasks.settings import Settings, load_settings
 # Examples where the default is none, or needs one to say anything.
 EXAMPLES = (
     {"packs", "broker_url", "result_backend", "routes", "secrets.file.path", "secrets.options", "runtimes"}
-    | {"run_as", "run_as_allow"}
+    | {"run_as", "run_as_allow", "health_file", "broker_url_file", "result_backend_file", "state_url_file"}
     | {f"limits.{name}" for name in ("memory", "cpu_seconds", "file_size", "processes", "open_files")}
     | {"state_url", "state_name", "message_key_file", "celery", "live.keep_seconds", "metrics.port"}
     | {
