@@ -1,11 +1,13 @@
 """Part of compose.yaml's job `migrate`: makes the user admin, whose password comes from a secret's file, and orders."""
 
 import os
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
 import django
 
+sys.path.insert(0, str(Path.cwd()))  # where manage.py is
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 django.setup()
 

@@ -74,12 +74,8 @@ def enable(client: hvac.Client) -> None:
     if "approle/" not in client.sys.list_auth_methods()["data"]:
         client.sys.enable_auth_method("approle")
     client.sys.create_or_update_policy("shop", POLICY)
-    client.auth.approle.create_or_update_approle(
-        "shop-worker",
-        token_policies=["shop"],
-        token_ttl="1h",
-        token_max_ttl="24h",  # noqa: S106 - how long it lives
-    )
+    role = {"token_policies": ["shop"], "token_ttl": "1h", "token_max_ttl": "24h"}
+    client.auth.approle.create_or_update_approle("shop-worker", **role)
     client.auth.approle.update_role_id("shop-worker", "shop-worker")
 
 

@@ -1,7 +1,7 @@
 """A Docker engine for these tests: the one at hand, or one of our own, with its own folder and socket.
 
-An engine of our own is ended at the end, and all that it made removed: it is not that of the machine, which others use. With
-``ATTUNE_TASKS_TEST_DOCKER_ROOT`` set to a folder, it is made there and its images are kept for the next time.
+An engine of our own is ended at the end, and all that it made removed: it is not that of the machine, which others
+use. With ``ATTUNE_TASKS_TEST_DOCKER_ROOT`` set to a folder, it is made there, and its images stay for the next time.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def running_engine() -> Iterator[Engine]:
         return
     assert os.geteuid() == 0, "no Docker engine answers, and only root can start one: start it, or run this as root"
     kept = os.environ.get(ROOT_VARIABLE)
-    root = Path(kept or tempfile.mkdtemp(prefix="attune-docker-", dir="/var/tmp"))  # noqa: S108 - /tmp may be memory
+    root = Path(kept or tempfile.mkdtemp(prefix="attune-docker-", dir="/var/tmp"))  # /tmp may be memory
     root.mkdir(parents=True, exist_ok=True)
     try:
         with _own_engine(root) as engine:

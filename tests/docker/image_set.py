@@ -1,7 +1,7 @@
 """The images of these tests: the project's own, and what stands in for those that can't be pulled everywhere.
 
-Nothing is pulled. The base is Debian as debootstrap makes it, with the machine's certificates and pip's settings, for builds
-reach PyPI as the machine does.
+Nothing is pulled. The base is Debian as debootstrap makes it, with the machine's certificates and pip's settings, for
+builds reach PyPI as the machine does.
 """
 
 from __future__ import annotations
