@@ -32,6 +32,12 @@ class Stack:
         self._files = ["-f", "compose.yaml", *(["-f", str(extra)] if extra else [])]
         self._command = _compose_command(engine)
 
+    @property
+    def user(self) -> str:
+        """The user that the containers run as: the one who started the tests, and for root another."""
+        text = (self.folder / ".env").read_text(encoding="utf-8")
+        return text.partition("ATTUNE_USER=")[2].split()[0]
+
     def secret(self, name: str) -> str:
         """Give what stands in the file of one of the secrets."""
         return (self.folder / "secrets" / name).read_text(encoding="utf-8").strip()
