@@ -56,7 +56,7 @@ def test_the_changelog_has_the_version() -> None:
 
 
 def test_there_is_a_lock_file_for_each_use() -> None:
-    assert {path.stem for path in LOCK_FILES} == {"run", "test", "docs", "build", "bench"}
+    assert {path.stem for path in LOCK_FILES} == {"run", "test", "image", "docs", "build", "bench"}
 
 
 @pytest.mark.parametrize("path", LOCK_FILES, ids=lambda path: path.stem)
