@@ -43,11 +43,11 @@ class Pace:
 class Shared:
     """What the surfaces of one scan share."""
 
-    def __init__(self, sources: Collection[Path] = (), mounts: Mounts | None = None) -> None:
+    def __init__(self, seeker: Seeker, sources: Collection[Path] = (), mounts: Mounts | None = None) -> None:
         """Spare `sources`, files in which the secrets stand by right."""
         self.sources = sources
         self.mounts = mounts or read_mounts()
-        self.trees = ExecutionTrees()
+        self.trees = ExecutionTrees(seeker)
 
 
 class FolderSurface:

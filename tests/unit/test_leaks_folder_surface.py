@@ -25,7 +25,9 @@ def make(tmp_path: Path) -> Make:
         seeker.add(execution_id, {"canary": value})
 
     def made(*roots: Path, pace: Pace | None = None, sources: list[Path] | None = None) -> FolderSurface:
-        surface = FolderSurface("place", seeker, Shared(sources or []), roots or [tmp_path / "place"], pace=pace)
+        surface = FolderSurface(
+            "place", seeker, Shared(seeker, sources or []), roots or [tmp_path / "place"], pace=pace
+        )
         surface.begin()
         return surface
 
