@@ -120,7 +120,8 @@ class FolderSurface:
         """Say where nothing could be looked at, and why."""
         if executions and not self._walk.listed:
             roots = ", ".join(self._walk.roots)
-            self.findings.not_looked_at(f"{roots}: {'run it as root' if self._walk.unreadable else 'no such folder'}")
+            without_time = "there was no time for it" if self._walk.waiting else "no such folder"
+            self.findings.not_looked_at(f"{roots}: {'run it as root' if self._walk.unreadable else without_time}")
 
     def _add_roots(self) -> None:
         for root in self._roots_of(self._shared.trees):

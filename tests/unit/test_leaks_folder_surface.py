@@ -78,6 +78,12 @@ def test_what_is_not_there_is_not_looked_at(make: Make, tmp_path: Path) -> None:
     assert (row.verdict, row.why) == ("not looked at", f"{tmp_path}/absent: no such folder")
 
 
+def test_what_there_was_no_time_for_is_not_said_to_be_absent(make: Make, tmp_path: Path) -> None:
+    row = rows(make(tmp_path / "place", pace=Pace(look_seconds=0, end_seconds=0)))["python"]
+    assert row.verdict == "not looked at"
+    assert f"{tmp_path}/place: there was no time for it" in row.why
+
+
 def test_what_was_left_when_the_time_was_over_is_said(make: Make, tmp_path: Path) -> None:
     row = rows(make(tmp_path / "place", Path("/usr"), pace=Pace(end_seconds=0.001)))["python"]
     assert "folders were left when the 0.001 s for them were over" in row.why

@@ -90,5 +90,6 @@ def _fault_of(result: ExecutionResult) -> str:
 def _caught(surface: str, label: str, rows: Sequence[Row], fault: str) -> Caught:
     for row in rows:
         if (row.surface, row.runtime) == (surface, label):
-            return Caught(surface, label, row.verdict, row.hits[0].where if row.hits else row.why or fault)
+            why_not = "; ".join(filter(None, (row.why, fault)))
+            return Caught(surface, label, row.verdict, row.hits[0].where if row.hits else why_not)
     return Caught(surface, label, "clean", f"this surface gave no row; {fault}")
