@@ -67,7 +67,7 @@ def test_records_from_debug_on_are_shown_and_the_own_log_gets_no_more(own: Kept,
         with debug_records(address, MAIN):
             named.debug("only the scanner sees %s", "this")
             named.warning("both see this")
-            chatty.info("its own level lets this by")
+            chatty.info("its own level lets this by", extra={"field": "of a formatter's"})
         named.debug("nobody sees this")
         said = [json.loads(shown.get(timeout=5)) for _ in range(3)]
     finally:
@@ -75,7 +75,7 @@ def test_records_from_debug_on_are_shown_and_the_own_log_gets_no_more(own: Kept,
     assert [each["text"] for each in said] == [
         "some.library DEBUG only the scanner sees this",
         "some.library WARNING both see this",
-        "chatty INFO its own level lets this by",
+        "chatty INFO its own level lets this by {'field': \"of a formatter's\"}",
     ]
     assert {each["pid"] for each in said} == {os.getpid()}
     assert own.texts == ["both see this", "its own level lets this by"]

@@ -16,6 +16,7 @@ __all__ = ["debug_records", "hide_records", "show_records"]
 
 _LONGEST: Final = 60_000
 """Bytes of a record that are shown; a message holds no more than the socket's buffer."""
+_STANDARD: Final = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime"))
 _installed: list[Callable[[], None]] = []
 
 
@@ -31,7 +32,9 @@ class _Shown(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            text = self.format(record).encode(errors="replace")[:_LONGEST].decode(errors="ignore")
+            more = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+            text = f"{self.format(record)} {more}" if more else self.format(record)
+            text = text.encode(errors="replace")[:_LONGEST].decode(errors="ignore")
             data = json.dumps({"pid": os.getpid(), "text": text}, ensure_ascii=False).encode(errors="replace")
             if self._socket is None:  # in the first second the scanner is not there yet
                 self._socket = connect_for_records(self._address, self._main_pid)
