@@ -130,6 +130,9 @@ class Check:
         action = self._registry.get(ref)
         label = action.ref if action.pack.ref == CONTROL_PACK else _label(action)
         refs = {str(name): str(text) for name, text in dict(request.get("refs") or {}).items()}
+        if refs and action.pack.ref != CANARY_PACK:
+            # Control commands are not signed: who can send one must not choose which secret an action is given.
+            return {"refused": f"{ref} is no canary action: it gets no other secrets than its metadata names"}
         number, task_id = int(request["execution_id"]), str(request["task_id"])
         self._add(number, task_id, label, real=bool(request.get("real")), refs=refs)
         return {"runtime": _label(action), "secrets": sorted(action.secrets)}
