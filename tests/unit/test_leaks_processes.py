@@ -214,9 +214,11 @@ def test_memory_is_gone_through_anew_for_each_execution(monkeypatch: pytest.Monk
     with python(f"import sys\nkept = {VALUE!r}\nprint('ready', flush=True)\nsys.stdin.readline()") as process:
         for execution_id in (6, 7):
             watched = Watched(execution_id, "t", f"runtime {execution_id}", launcher_pid=process.pid)
+            before = time.monotonic()
             surface.look([watched])
             while surface._walks[process.pid].chunks is not None:  # type: ignore[attr-defined]
                 surface.look([watched])
+            assert before <= surface.gone_through[execution_id] <= time.monotonic()  # type: ignore[attr-defined]
             seeker.add(7, {"token": VALUE})
     rows = {row.runtime: row for row in surface.end([Watched(6, "t", "runtime 6"), Watched(7, "t", "runtime 7")])}
     assert (rows["runtime 6"].verdict, rows["runtime 6"].why) == ("clean", "")

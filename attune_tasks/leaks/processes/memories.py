@@ -42,6 +42,8 @@ class MemorySurface:
         self._whole_in_time: set[str] = set()
         """Of which the whole was gone through while executions ran."""
         self._closed: dict[str, str] = {}
+        self.gone_through: dict[int, float] = {}
+        """By execution, when the last look began that went through the whole: time.monotonic()."""
 
     def begin(self) -> None:
         """Nothing listens here."""
@@ -103,7 +105,10 @@ class MemorySurface:
             runtimes = {execution.runtime for execution in process.executions}
             if chunk is None:
                 walk.pause()
-                return set() if is_zombie(process.pid) else runtimes
+                if is_zombie(process.pid):
+                    return set()
+                self.gone_through |= {execution.execution_id: walk.begun for execution in process.executions}
+                return runtimes
             self._begun |= runtimes
             self._findings.search(chunk.data, f"memory of {process}, {chunk.place}")
         return set()
@@ -127,6 +132,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self.chunks: Iterator[Chunk] | None = None
+        self.begun = 0.0
         self._started: int | None = None
         self._executions: set[int] = set()
         self._next = 0.0
@@ -139,7 +145,7 @@ class _Walk:
             self._executions |= executions
             self._started, self._next, self._pause, self.chunks = started, 0.0, _FIRST_PAUSE, None
         if self.chunks is None and time.monotonic() >= self._next:
-            self.chunks = chunks_of(pid)
+            self.chunks, self.begun = chunks_of(pid), time.monotonic()
 
     def pause(self) -> None:
         """Wait a while, and longer each time."""
