@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from attune_tasks.leaks.rows import Hit, Row
+from attune_tasks.leaks.rows import BETWEEN_REASONS, Hit, Row
 from attune_tasks.leaks.surface import Found, Seeker, Watched
 from attune_tasks.log_fields import one_line
 
@@ -43,11 +43,11 @@ class Findings:
 
     def not_looked_at(self, why: str, runtime: str = "") -> None:
         """Say that nothing is seen of this surface, for one runtime or for all, and what to do about it."""
-        self._unseen.setdefault(runtime, {})[self._shown(why)] = None
+        self._unseen.setdefault(runtime, {})[self._reason(why)] = None
 
     def partly(self, why: str, runtime: str = "") -> None:
         """Say what was not seen of a surface that was looked at otherwise."""
-        self._partly.setdefault(runtime, {})[self._shown(why)] = None
+        self._partly.setdefault(runtime, {})[self._reason(why)] = None
 
     def rows(self, executions: Sequence[Watched]) -> Iterator[Row]:
         """Give a row for each runtime. A hit is a leak, whatever else was not seen."""
@@ -56,9 +56,9 @@ class Findings:
             for each in executions:
                 if each.runtime == runtime:
                     hits |= dict.fromkeys(self._hits.get(each.execution_id, {}).values())
-            unseen = "; ".join(self._unseen.get("", {}) | self._unseen.get(runtime, {}))
-            partly = "; ".join(self._partly.get("", {}) | self._partly.get(runtime, {}))
-            why = "; ".join(filter(None, (unseen, partly)))
+            unseen = BETWEEN_REASONS.join(self._unseen.get("", {}) | self._unseen.get(runtime, {}))
+            partly = BETWEEN_REASONS.join(self._partly.get("", {}) | self._partly.get(runtime, {}))
+            why = BETWEEN_REASONS.join(filter(None, (unseen, partly)))
             if hits:
                 yield Row(self._surface, runtime, "LEAK", why, tuple(hits))
             else:
@@ -71,6 +71,9 @@ class Findings:
         known = hits.get(place)
         if (known is None and len(hits) < _HITS) or (known is not None and program and not known.program):
             hits[place] = Hit(*place, self._shown(program))
+
+    def _reason(self, why: str) -> str:
+        return self._shown(why).replace(BETWEEN_REASONS, ", ")
 
     def _shown(self, text: str) -> str:
         # Masked first: a value is not found any more where a character of it was changed.

@@ -56,4 +56,4 @@ class Guarded:
         return [leaks.get(runtime) or Row(self.name, runtime, "not looked at", self._fault) for runtime in runtimes]
 
     def _note(self, error: Exception) -> None:
-        self._fault = self._fault or f"the look itself failed: {type(error).__name__} at {place_of(error)}; report this"
+        self._fault = self._fault or f"the look itself failed: {type(error).__name__} at {place_of(error)}: report this"

@@ -275,7 +275,7 @@ def test_what_is_too_much_to_be_looked_at_is_said(own_redis: RedisServer, monkey
         ("broker keys", "3000 messages, and what belongs to them"),
         ("backend keys", r"a database of 80\d\d keys"),
     ):
-        said = rf"1 entries \(0 KiB\) were looked at, of {extent}; then the 0.0001 s for one look were used up"
+        said = rf"1 entries \(0 KiB\) were looked at, of {extent}, then the 0.0001 s for one look were used up"
         assert re.search(said, rows[name].why), rows[name]
     app.close()
 

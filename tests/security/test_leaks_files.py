@@ -110,7 +110,7 @@ def test_an_ordinary_user_is_told_what_it_can_not_see(runtime: str, ordinary_use
     verdict, why = rows["changed files"]
     assert verdict == "clean"
     assert "can't be looked into (1" in why
-    assert "can't be read: run it as root" in why
+    assert "can't be read: start the worker as root" in why
 
 
 @pytest.mark.parametrize("control", ["deleted_file", "working_folder_file"])

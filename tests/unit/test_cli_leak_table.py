@@ -9,10 +9,20 @@ from click.testing import CliRunner
 
 from attune_tasks.cli.commands import main
 from attune_tasks.cli.leak_check import _run_canaries, _with_hint
-from attune_tasks.cli.leak_table import told
-from attune_tasks.leaks import Hit, Row
+from attune_tasks.cli.leak_table import _BETWEEN_REASONS, told
+from attune_tasks.leaks import Findings, Hit, Row, ValueSeeker, Watched
 from attune_tasks.leaks.execution_trees import NONE_SEEN
+from attune_tasks.leaks.rows import BETWEEN_REASONS
 from attune_tasks.result import ExecutionResult
+
+
+def test_what_stands_between_two_reasons_is_in_none() -> None:
+    assert _BETWEEN_REASONS == BETWEEN_REASONS
+    findings = Findings("names", ValueSeeker())
+    findings.not_looked_at("it ended; nobody saw it")
+    findings.not_looked_at("run as root")
+    (row,) = findings.rows([Watched(7, "t", "shell")])
+    assert row.why.split(BETWEEN_REASONS) == ["it ended, nobody saw it", "run as root"]
 
 
 def test_a_leak_is_told_with_its_place_and_program_and_reasons_once() -> None:
@@ -23,16 +33,20 @@ def test_a_leak_is_told_with_its_place_and_program_and_reasons_once() -> None:
         Row("memory", "python", "not looked at", "run as root"),
         Row("memory", "shell", "not looked at", "run as root"),
         Row("files", "python", "clean", "one was too big"),
+        Row("names", "python", "not looked at", "run as root; it ended"),
+        Row("names", "shell", "not looked at", "run as root"),
     ]
     assert list(told(rows)) == [
         "SURFACE  PYTHON  SHELL",
         "environ  clean   LEAK",
         "memory   -       -",
         "files    clean   -",
+        "names    -       -",
         "LEAK: environ, shell: token (base64) in environ of curl (pid 7), variable T",
         "      shown by: curl -H ***",
-        "memory: not looked at: run as root",
+        "memory, names: not looked at: run as root",
         "files (python): not seen: one was too big",
+        "names (python): not looked at: it ended",
     ]
 
 

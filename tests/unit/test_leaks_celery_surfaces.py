@@ -80,8 +80,8 @@ def test_a_backend_of_files_is_looked_at(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (60.0, "3 entries (98304 KiB) were looked at, of 4 files; then the 64 MiB for one look were used up"),
-        (0.0, "1 entries (32768 KiB) were looked at, of 4 files; then the 0 s for one look were used up"),
+        (60.0, "3 entries (98304 KiB) were looked at, of 4 files, then the 64 MiB for one look were used up"),
+        (0.0, "1 entries (32768 KiB) were looked at, of 4 files, then the 0 s for one look were used up"),
     ],
 )
 def test_where_a_look_ends_before_all_was_seen_it_says_how_far_it_came_and_why(

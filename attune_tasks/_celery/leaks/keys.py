@@ -114,7 +114,7 @@ class KeysSurface(CelerySurface):
                 if left < 0 or time.monotonic() > deadline:
                     why = f"the {_BYTES >> 20} MiB for one look" if left < 0 else f"the {seconds:g} s for one look"
                     unseen.append(
-                        f"{number} entries ({_BYTES - left >> 10} KiB) were looked at, of {self._extent()}; then {why}"
+                        f"{number} entries ({_BYTES - left >> 10} KiB) were looked at, of {self._extent()}, then {why}"
                         " were used up"
                     )
                     break

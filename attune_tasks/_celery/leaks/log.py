@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 from attune_tasks._celery.leaks.base import CelerySurface
 from attune_tasks._celery.leaks.readings import Seam, unseen_at_seams
 from attune_tasks.leaks import Row, Seeker, Watched
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.proc import read
 
 __all__ = ["LogSurface"]
@@ -77,7 +78,7 @@ class LogSurface(CelerySurface):
         if not self._files and not self._fed:
             self._not_looked_at(
                 "the worker's log is no file that can be read here, and no log record came from it:"
-                " start it with --logfile, or run as root"
+                f" start it with --logfile, or {AS_ROOT}"
             )
         elif not self._fed:
             self._partly("only what the worker's own log level lets through")

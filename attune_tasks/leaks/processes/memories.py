@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from attune_tasks import proc
 from attune_tasks.leaks.findings import Findings
 from attune_tasks.leaks.processes.memory import Chunk, chunks_of
+from attune_tasks.leaks.processes.tables import closed_to_us
 from attune_tasks.leaks.processes.texts import is_zombie
 from attune_tasks.leaks.processes.watching import Processes, Role, Seen
 from attune_tasks.leaks.rows import Row
@@ -95,10 +95,7 @@ class MemorySurface:
                 chunk = next(walk.chunks, None)
             except OSError:
                 if not is_zombie(process.pid):
-                    why = (
-                        f"closed to user {os.geteuid()}, for it is undumpable or another user's: the memory of"
-                        f" {process}; run the worker as root"
-                    )
+                    why = closed_to_us([process.told])
                     self._closed |= {execution.runtime: why for execution in process.executions}
                 walk.pause()
                 return set()
