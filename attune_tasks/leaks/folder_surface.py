@@ -105,7 +105,7 @@ class FolderSurface:
         self.tell_unseen(executions)
         if walk.waiting:
             self.findings.partly(
-                f"{len(walk.waiting)} folders were left when the {pace.end_seconds:g} s for them were over,"
+                f"{len(walk.waiting)} folders were left when the {pace.end_seconds:.2g} s for them were over,"
                 f" for instance {walk.waiting[0]}"
             )
         if pace.look_seconds and slowest > _SLOW + pace.pause:

@@ -130,8 +130,7 @@ class _Table:
 
 def closed_to_us(processes: Iterable[str]) -> str:
     """Say what can't be read; by what it is, not by pids, so that it is one reason for all runtimes."""
-    of_whom = " and ".join(sorted(processes))
-    return f"closed to user {os.geteuid()}, for undumpable or another user's ({of_whom}): {AS_ROOT}"
+    return f"closed to user {os.geteuid()} (undumpable, or another user's): {', '.join(sorted(processes))}: {AS_ROOT}"
 
 
 def any_in(seeker: Seeker, texts: Texts) -> bool:
