@@ -156,6 +156,7 @@ def test_one_check_at_a_time_and_a_scanner_that_is_killed_leaves_nothing(checked
             pass
         (scanner,) = scanners(running)
         os.kill(scanner, signal.SIGKILL)
+        wait_until(lambda: all(each.is_zombie for each in below(running.process.pid) if each.pid == scanner), "its end")
         with pytest.raises(AttuneTasksError, match="its scanner has ended"):
             check.run("work.tell", timeout=60)
         wait_until(lambda: not keys(place), "the queue is gone")
