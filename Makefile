@@ -8,6 +8,8 @@ TESTS ?=
 TIMES ?= 20
 # How many executions, and for how many seconds they are sent at most: make soak SOAK="--executions 500 --seconds 60"
 SOAK ?=
+# Of a running example: make example-django EXAMPLE="--port 8080"
+EXAMPLE ?=
 # Arguments for uv: make lock LOCK=--upgrade
 LOCK ?=
 # Some of the benchmarks' cases: make bench CASES="python shell"
@@ -27,13 +29,20 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header $(LO
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-kills soak lint format bench tables docs docs-serve reference lock wheel clean
+.PHONY: help demo example-django example-flask test test-kills test-docker soak lint format bench tables docs docs-serve \
+	reference lock wheel clean
 
 help: ## List these commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.run-installed ## Show Python and shell actions run through a real Celery worker
 	@$(BIN)/attune-tasks demo
+
+example-django: $(VENV)/.test-installed ## Start the Django example with Redis, worker, beat and Flower, until Ctrl-C (EXAMPLE="--port number")
+	@exec $(BIN)/python examples/start.py django $(EXAMPLE)
+
+example-flask: $(VENV)/.test-installed ## The same with the Flask example
+	@exec $(BIN)/python examples/start.py flask $(EXAMPLE)
 
 test: $(VENV)/.test-installed ## Run all tests (TESTS="arguments for pytest")
 	@tools/ensure-test-tools
@@ -43,6 +52,11 @@ test: $(VENV)/.test-installed ## Run all tests (TESTS="arguments for pytest")
 test-kills: $(VENV)/.test-installed ## Kill workers and actions in each way, 20 times over (TIMES=number)
 	@tools/ensure-test-tools
 	@tools/repeat-kills $(VENV) $(TIMES)
+
+test-docker: $(VENV)/.test-installed ## Build the images, bring the stack up in containers, and test it (as root where no engine runs)
+	@tools/ensure-docker
+	@$(BIN)/python -m tests.vault_binary
+	@$(BIN)/python -m pytest -p no:cacheprovider tests/docker
 
 soak: $(VENV)/.test-installed ## Run 5,000 executions while workers and Redis are killed, and judge each (SOAK="--executions number")
 	@tools/ensure-test-tools
@@ -80,6 +94,7 @@ lock: ## Write the lock files anew, by uv (LOCK=--upgrade for newer versions)
 	$(COMPILE) pyproject.toml --group test -o requirements/test.txt
 	$(COMPILE) pyproject.toml -c requirements/test.txt -o requirements/run.txt
 	$(COMPILE) --group build -c requirements/test.txt -o requirements/build.txt
+	$(COMPILE) pyproject.toml --group image -c requirements/test.txt -o requirements/image.txt
 	$(COMPILE) --group docs -c requirements/test.txt -o requirements/docs.txt
 	$(COMPILE) --group bench -c requirements/test.txt -o requirements/bench.txt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,15 @@ from tests.redis_server import redis_server  # noqa: F401 - a fixture
 from tests.servers import used_server, used_servers
 from tests.vault import vault  # noqa: F401 - a fixture
 
+_IN_CONTAINERS = Path(__file__).parent / "docker"
 _KEY = "used_servers"
 _TIMES_KEY = "kill_times"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the tests in containers to who asks for them: they need an engine, and minutes (make test-docker)."""
+    asked = any("docker" in Path(argument.partition("::")[0]).parts for argument in config.args)
+    return True if collection_path == _IN_CONTAINERS and not asked else None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

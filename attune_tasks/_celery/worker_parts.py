@@ -19,12 +19,14 @@ def ready_main_process(sender: Any, **_: Any) -> None:
     from attune_tasks._celery import control
     from attune_tasks._celery.broker_loss import OutliveLoss
     from attune_tasks._celery.claims import worker as claims
+    from attune_tasks._celery.health import step as health
     from attune_tasks._celery.metrics import server as metrics
 
     sender.app.steps["consumer"].add(OutliveLoss)
     control.ready()
     claims.ready(sender.app)
     metrics.ready(sender.app)
+    health.ready(sender.app)
 
 
 @signals.worker_ready.connect

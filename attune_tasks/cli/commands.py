@@ -11,6 +11,7 @@ from attune_tasks.cli.demo import demo
 from attune_tasks.cli.doctor import doctor
 from attune_tasks.cli.enqueue import enqueue
 from attune_tasks.cli.group import CommandLine
+from attune_tasks.cli.health import health
 from attune_tasks.cli.init import init
 from attune_tasks.cli.leak_check import leak_check
 from attune_tasks.cli.loading import APP_VARIABLE, DEFAULT_APP
@@ -48,5 +49,7 @@ def main(context: click.Context, app: str | None) -> None:
 
 
 # The modules of the commands import click and the errors only; what a command needs it imports when it runs.
-for command in (demo, init, run, enqueue, logs, cancel, ps, packs, runtimes, secrets, config, doctor, leak_check):
+for command in (
+    *(demo, init, run, enqueue, logs, cancel, ps, packs, runtimes, secrets, config, doctor, health, leak_check),
+):
     main.add_command(command)

@@ -54,6 +54,7 @@ def load_settings(
     SettingsError with all faults at once; it quotes no value.
     """
     from attune_tasks.settings.sources import Layer, read_toml, read_variables, with_paths
+    from attune_tasks.settings.url_files import urls_from_files
 
     environ = os.environ if environ is None else environ
     try:
@@ -75,11 +76,12 @@ def load_settings(
             problems.append(f"{origin}: expected a mapping")
             continue
         anchored = with_paths(values, directory)
-        merged = _merge(merged, anchored)
-        for key, _ in _leaves(anchored):
-            for stale in [old for old in origins if old[: len(key)] == key or key[: len(old)] == old]:
-                del origins[stale]
-            origins[key] = origin
+        for said, where in [(anchored, origin), *urls_from_files(anchored, origin, problems)]:
+            merged = _merge(merged, said)
+            for key, _ in _leaves(said):
+                for stale in [old for old in origins if old[: len(key)] == key or key[: len(old)] == old]:
+                    del origins[stale]
+                origins[key] = where
     settings, faults = _validated(merged, origins)
     problems += faults
     if problems or settings is None:

@@ -249,15 +249,21 @@ class Settings(_Group):
     )
     broker_url: str | None = Field(None, description="Broker of the ready-made app; none: the embedded one.")
     result_backend: str | None = Field(None, description="Result backend of the ready-made app; none: the embedded.")
+    broker_url_file: Path | None = Field(None, description="File with the broker's URL, in place of broker_url.")
+    result_backend_file: Path | None = Field(None, description="File with its URL, in place of result_backend.")
     celery: dict[Name, Any] = Field({}, description="Celery settings of the ready-made app, by Celery's names.")
     state_url: str | None = Field(
         None, description="Redis for what executions share; none: the result backend's, where that is Redis."
     )
+    state_url_file: Path | None = Field(None, description="File with its URL, in place of state_url.")
     state_name: StateName | None = Field(
         None, description="Name in the keys there, `attune:{name}:…`; none: the Celery app's."
     )
     message_key_file: Path | None = Field(
         None, description="File with the keys that sign messages, one a line; mode 0600. None: not signed."
+    )
+    health_file: Path | None = Field(
+        None, description="File in which a worker notes what it takes, for `attune-tasks health`; None: not noted."
     )
     message_lifetime: Seconds = Field(604800.0, description="Seconds for which a signed message may wait.")
     timeout: Seconds | None = Field(3600.0, description="Seconds for an action that names no timeout.")

@@ -14,6 +14,7 @@ from pydantic_settings.exceptions import SettingsError as UndecodableError
 
 from attune_tasks.nearest import did_you_mean
 from attune_tasks.settings.model import Settings
+from attune_tasks.settings.url_files import URL_FILES
 
 __all__ = ["CONFIG_VARIABLE", "DEFAULT_FILE", "PREFIX", "Layer", "read_toml", "read_variables", "with_paths"]
 
@@ -23,6 +24,7 @@ DEFAULT_FILE: Final = "attune-tasks.toml"
 
 _NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, PREFIX + "APP"})
 _PATHS: Final = frozenset({"path", "token_file", "secret_id_file", "ca_file", "client_cert", "client_key"})
+_FILES: Final = frozenset({"message_key_file", "health_file", *URL_FILES})
 _TEST_PREFIX: Final = PREFIX + "TEST_"
 _TOML_LINE: Final = re.compile(r"\(at line (\d+), ")
 
@@ -97,8 +99,8 @@ def with_paths(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
     packs = values.get("packs")
     if isinstance(packs, (list, tuple)):
         values["packs"] = [_absolute(folder, base) for folder in packs]
-    if "message_key_file" in values:
-        values["message_key_file"] = _absolute(values["message_key_file"], base)
+    for name in _FILES & values.keys():
+        values[name] = _absolute(values[name], base)
     if isinstance(values.get("secrets"), Mapping):
         values["secrets"] = {
             name: _with_absolute(group, base) if name in {"file", "vault"} else group
