@@ -15,7 +15,7 @@ from tests.browser.pages import check_looks, image, press_enter, session, tab_to
 from tests.browser.recording import Recording
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(240)  # the first one has the example started
+pytestmark = pytest.mark.timeout(360)  # the first one has the example started
 
 STATUS = '[data-part="status"]'
 OUTPUT = '[data-part="output"]'
