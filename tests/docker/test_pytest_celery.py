@@ -141,12 +141,6 @@ def test_its_setup_is_ready_and_actions_run_in_it(celery_setup: CeleryTestSetup)
     assert who.result(60).stdout == "uid 10001\n"
 
 
-def test_an_execution_outlives_its_broker(celery_setup: CeleryTestSetup) -> None:
-    assert enqueue("probe.double", {"number": 1}, app=celery_setup.app).result(60).result == 2
-    celery_setup.broker.restart()
-    assert enqueue("probe.double", {"number": 2}, app=celery_setup.app).result(90).result == 4
-
-
 def test_a_worker_that_is_killed_is_back_after_a_restart(celery_setup: CeleryTestSetup) -> None:
     celery_setup.worker.kill()
     assert celery_setup.worker.container.status == "exited"
