@@ -8,6 +8,8 @@ TESTS ?=
 TIMES ?= 20
 # How many executions, and for how many seconds they are sent at most: make soak SOAK="--executions 500 --seconds 60"
 SOAK ?=
+# Of a running example: make example-django EXAMPLE="--port 8080"
+EXAMPLE ?=
 # Arguments for uv: make lock LOCK=--upgrade
 LOCK ?=
 # Some of the benchmarks' cases: make bench CASES="python shell"
@@ -19,17 +21,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What the benchmarks measure against has a venv of its own: ansible-runner brings much, and shares nothing with ours.
 BENCH_VENV := .venv-bench
+# So has the documentation site.
+DOCS_VENV := .venv-docs
+# Its builder would otherwise talk about a later version of itself.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header $(LOCK)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-kills test-docker soak lint format bench tables lock wheel clean
+.PHONY: help demo example-django example-flask test test-kills test-docker soak lint format bench tables docs docs-serve \
+	reference lock wheel clean
 
 help: ## List these commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.run-installed ## Show Python and shell actions run through a real Celery worker
 	@$(BIN)/attune-tasks demo
+
+example-django: $(VENV)/.test-installed ## Start the Django example with Redis, worker, beat and Flower, until Ctrl-C (EXAMPLE="--port number")
+	@exec $(BIN)/python examples/start.py django $(EXAMPLE)
+
+example-flask: $(VENV)/.test-installed ## The same with the Flask example
+	@exec $(BIN)/python examples/start.py flask $(EXAMPLE)
 
 test: $(VENV)/.test-installed ## Run all tests (TESTS="arguments for pytest")
 	@tools/ensure-test-tools
@@ -67,6 +80,15 @@ bench: $(VENV)/.test-installed $(BENCH_VENV)/.bench-installed ## Measure against
 tables: $(VENV)/.test-installed ## Measure anew what docs/security.md says of processes, and write it there (as root)
 	ATTUNE_TASKS_WRITE_TABLES=1 $(BIN)/python -m pytest -q tests/security/test_same_user.py tests/security/test_undumpable.py
 
+docs: $(DOCS_VENV)/.docs-installed ## Build the documentation site into site/; a broken link ends it
+	@$(MKDOCS) build --strict --quiet
+
+docs-serve: $(DOCS_VENV)/.docs-installed ## Serve the documentation site at 127.0.0.1:8001, and build it anew at each change
+	@$(MKDOCS) serve --strict --dev-addr 127.0.0.1:8001
+
+reference: $(VENV)/.test-installed ## Write the tables in docs/settings.md and docs/commands.md anew
+	@$(BIN)/python -m tests.docs_reference
+
 lock: ## Write the lock files anew, by uv (LOCK=--upgrade for newer versions)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	$(COMPILE) pyproject.toml --group test -o requirements/test.txt
@@ -89,6 +111,9 @@ $(BIN)/python:
 $(BENCH_VENV)/bin/python:
 	@tools/make-venv $(BENCH_VENV) $(PYTHON)
 
+$(DOCS_VENV)/bin/python:
+	@tools/make-venv $(DOCS_VENV) $(PYTHON)
+
 # Stamps: a second run installs nothing, a changed lock file installs again.
 $(VENV)/.run-installed: requirements/build.txt requirements/run.txt pyproject.toml | $(BIN)/python
 	@echo "Installing what running needs into $(VENV)"
@@ -105,4 +130,9 @@ $(VENV)/.test-installed: requirements/test.txt pyproject.toml | $(BIN)/python
 $(BENCH_VENV)/.bench-installed: requirements/bench.txt | $(BENCH_VENV)/bin/python
 	@echo "Installing what the benchmarks measure against into $(BENCH_VENV)"
 	@tools/pip-install $(BENCH_VENV) --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(DOCS_VENV)/.docs-installed: requirements/docs.txt | $(DOCS_VENV)/bin/python
+	@echo "Installing what the documentation site is built with into $(DOCS_VENV)"
+	@tools/pip-install $(DOCS_VENV) --require-hashes -r requirements/docs.txt
 	@touch $@

@@ -1,1 +1,1 @@
-"""The tests, by reach: unit, integration, security, acceptance."""
+"""The tests, by reach: unit, integration, security, acceptance, browser."""

@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -29,10 +30,11 @@ _DATABASES: Final = 1000
 class RedisServer:
     """A server as a process of our own, on the loopback interface."""
 
-    def __init__(self, folder: Path, *, durable: bool = False, tls: bool = False) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False, tls: bool = False, settable: bool = False) -> None:
         """Start nothing yet. `folder` gets its log and, where it is to be `durable`, its data.
 
-        With `tls` it speaks nothing but TLS, by a certificate of its own: `ca_file`.
+        With `tls` it speaks nothing but TLS, by a certificate of its own: `ca_file`. The clock of a `settable` one can
+        be set (:meth:`set_clock`): settable_clock.c stands between it and the system's.
         """
         self.port = free_port()
         self.log_path = folder / "redis.log"
@@ -42,6 +44,7 @@ class RedisServer:
         kept = durably if durable else ["--appendonly", "no"]
         self.ca_file = folder / "redis.crt"
         self._tls = tls
+        self._clock = folder / "redis.clock" if settable else None
         ports = ["--port", str(self.port)]
         if tls:
             key = folder / "redis.key"
@@ -76,6 +79,12 @@ class RedisServer:
         assert self._process
         return self._process.pid
 
+    def set_clock(self, ahead: int) -> None:
+        """Have its clock jump, to `ahead` seconds before the system's; behind it where that is negative."""
+        assert self._clock is not None
+        with self._clock.open("r+b" if self._clock.exists() else "wb") as file:  # it is mapped into the server
+            file.write(struct.pack("=q", ahead))
+
     def is_running(self) -> bool:
         """Tell whether the process is there."""
         return self._process is not None and self._process.poll() is None
@@ -99,7 +108,7 @@ class RedisServer:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [program, *self._arguments],
-                env={"PATH": os.environ["PATH"]},
+                env={"PATH": os.environ["PATH"], **self._clock_environ()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -137,6 +146,14 @@ class RedisServer:
         """Have it named at the end of the run."""
         with self.client() as client:
             used_server("redis", client.info("server")["redis_version"], detail)
+
+    def _clock_environ(self) -> dict[str, str]:
+        if self._clock is None:
+            return {}
+        library, source = self.folder / "settable_clock.so", Path(__file__).with_name("settable_clock.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, source], check=True)
+        self.set_clock(0)
+        return {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(self._clock)}
 
     def _answers(self) -> bool:
         try:

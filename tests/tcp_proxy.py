@@ -1,10 +1,12 @@
-"""A TCP proxy on the loopback interface, by which a test cuts a program off from a server."""
+"""A TCP proxy on the loopback interface: a test cuts a program off from a server, or hears what that one says."""
 
 from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from typing import Final
 
 __all__ = ["TcpProxy"]
@@ -15,9 +17,14 @@ _CHUNK: Final = 1 << 16
 class TcpProxy:
     """Passes bytes on to a port, until it is cut: then it drops all connections, and refuses new ones."""
 
-    def __init__(self, target: int) -> None:
-        """Take a free port, and begin to listen there."""
+    def __init__(self, target: int, heard: Callable[[int, bytes], None] | None = None) -> None:
+        """Take a free port, and begin to listen there.
+
+        `heard` is called with all that the server says, and with the connection's number; by a thread for each.
+        """
         self._target = target
+        self._heard = heard
+        self._numbers = count()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
@@ -63,12 +70,17 @@ class TcpProxy:
                     far.close()
                     return
                 self._open |= {near, far}
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+            number = next(self._numbers)
+            for one, other, heard in ((near, far, None), (far, near, self._heard)):
+                threading.Thread(target=self._pass_on, args=(one, other, heard, number), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pass_on(
+        self, source: socket.socket, sink: socket.socket, heard: Callable[[int, bytes], None] | None, number: int
+    ) -> None:
         with suppress(OSError):
             while data := source.recv(_CHUNK):
+                if heard is not None:
+                    heard(number, data)
                 sink.sendall(data)
         with self._lock:
             self._open -= {source, sink}

@@ -156,9 +156,11 @@ def _executor(task: Task[Any, Any], execution_id: int, *, watched: bool) -> Acti
 
 def _shown(task: Task[Any, Any]) -> AbstractContextManager[None]:
     from attune_tasks._celery.leaks.debug_records import debug_records
-    from attune_tasks._celery.leaks.scanner_socket import log_address
 
-    return debug_records(log_address(state_of(task.app).leak_check_address))
+    state = state_of(task.app)
+    if not state.leak_check_address or state.worker_pid is None:
+        return nullcontext()
+    return debug_records(state.leak_check_address, state.worker_pid)
 
 
 def _go_on_with_another(task: Task[Any, Any], state: AppState, claim: Claim | None, result: ExecutionResult) -> None:

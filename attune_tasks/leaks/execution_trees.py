@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from attune_tasks.leaks.surface import Watched
+from attune_tasks.leaks.shown_command import shown_command
+from attune_tasks.leaks.surface import Seeker, Watched
 from attune_tasks.proc import below, read
 
 __all__ = ["NONE_SEEN", "ExecutionTrees", "OpenFile", "SeenProcess"]
@@ -23,7 +24,6 @@ _FRESH: Final = 0.04
 """Seconds for which a look is good: the surfaces look one after the other."""
 _FOLDERS: Final = frozenset({"HOME", "TMPDIR"})
 _MOST: Final = 20_000
-_COMMAND: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class SeenProcess:
     pid: int
     runtime: str
     command: str
-    """Its command line, not masked."""
+    """Its command line, masked and of a bounded length."""
     uid: int
     cwd: str | None
     """None where it can't be read: of an undumpable process, root alone can."""
@@ -58,8 +58,9 @@ class SeenProcess:
 class ExecutionTrees:
     """What is known of the executions' processes. Several surfaces share one, in one thread."""
 
-    def __init__(self) -> None:
-        """Know nothing yet."""
+    def __init__(self, seeker: Seeker) -> None:
+        """Know nothing yet; `seeker` masks command lines."""
+        self._seeker = seeker
         self.processes: list[SeenProcess] = []
         """Those of the last look."""
         self._looked = 0.0
@@ -70,7 +71,7 @@ class ExecutionTrees:
         """Look, unless another surface did a moment ago."""
         if time.monotonic() - self._looked < _FRESH:
             return
-        self.processes = [process for each in executions if not each.is_over for process in _tree(each)]
+        self.processes = [process for each in executions if not each.is_over for process in _tree(each, self._seeker)]
         files: dict[tuple[int, int], str] = {}
         folders: dict[str, str] = {}
         for process in self.processes:
@@ -83,7 +84,7 @@ class ExecutionTrees:
         self._looked = time.monotonic()
 
     def program_of(self, path: str, status: os.stat_result) -> str:
-        """Give the command line of the process that has or had a file open, else of one in its folder, else ""."""
+        """Give the command line of what has or had a file open, else of what is in its folder, masked; else ""."""
         if program := self._by_file.get((status.st_dev, status.st_ino)):
             return program
         folder = path
@@ -100,7 +101,7 @@ def _add(known: dict[_K, str], new: dict[_K, str]) -> None:
         del known[next(iter(known))]
 
 
-def _tree(execution: Watched) -> Iterator[SeenProcess]:
+def _tree(execution: Watched, seeker: Seeker) -> Iterator[SeenProcess]:
     root = execution.launcher_pid or execution.pool_pid
     if not root:
         return
@@ -111,16 +112,15 @@ def _tree(execution: Watched) -> Iterator[SeenProcess]:
             ours.add(process.pid)
         elif process.parent == execution.pool_pid:
             continue
-        elif not process.is_zombie and (seen := _seen(process.pid, execution.runtime)) is not None:
+        elif not process.is_zombie and (seen := _seen(process.pid, execution.runtime, seeker)) is not None:
             yield seen
 
 
-def _seen(pid: int, runtime: str) -> SeenProcess | None:
+def _seen(pid: int, runtime: str, seeker: Seeker) -> SeenProcess | None:
     arguments = read(pid, "cmdline")
     uid = _uid(pid)
     if arguments is None or uid is None:  # it has ended
         return None
-    command = b" ".join(arguments)[:_COMMAND].decode(errors="surrogateescape")
     cwd: str | None = None
     try:
         cwd = str(Path(f"/proc/{pid}/cwd").readlink())
@@ -128,7 +128,7 @@ def _seen(pid: int, runtime: str) -> SeenProcess | None:
         pass
     except OSError:
         return None
-    seen = SeenProcess(pid, runtime, command, uid, cwd, _variables(pid))
+    seen = SeenProcess(pid, runtime, shown_command(arguments, seeker), uid, cwd, _variables(pid))
     try:
         numbers = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - some ten times a second
     except PermissionError:

@@ -92,7 +92,7 @@ def _variable(process: SeenProcess, name: str) -> Iterator[str]:
 def file_surfaces(seeker: Seeker, *, sources: Collection[Path] = (), roots: FileRoots | None = None) -> list[Surface]:
     """Make the surfaces of files. `sources` are the files from which the secrets come, where they stand by right."""
     roots = roots or FileRoots()
-    shared = Shared(sources)
+    shared = Shared(seeker, sources)
     temporary = Pace(end_seconds=roots.temporary_seconds)
     home = Pace(look_seconds=0.01, pause=0.4, end_seconds=roots.home_seconds)
     changed = FolderSurface(

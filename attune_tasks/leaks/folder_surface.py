@@ -43,11 +43,11 @@ class Pace:
 class Shared:
     """What the surfaces of one scan share."""
 
-    def __init__(self, sources: Collection[Path] = (), mounts: Mounts | None = None) -> None:
+    def __init__(self, seeker: Seeker, sources: Collection[Path] = (), mounts: Mounts | None = None) -> None:
         """Spare `sources`, files in which the secrets stand by right."""
         self.sources = sources
         self.mounts = mounts or read_mounts()
-        self.trees = ExecutionTrees()
+        self.trees = ExecutionTrees(seeker)
 
 
 class FolderSurface:
@@ -120,7 +120,8 @@ class FolderSurface:
         """Say where nothing could be looked at, and why."""
         if executions and not self._walk.listed:
             roots = ", ".join(self._walk.roots)
-            self.findings.not_looked_at(f"{roots}: {'run it as root' if self._walk.unreadable else 'no such folder'}")
+            without_time = "there was no time for it" if self._walk.waiting else "no such folder"
+            self.findings.not_looked_at(f"{roots}: {'run it as root' if self._walk.unreadable else without_time}")
 
     def _add_roots(self) -> None:
         for root in self._roots_of(self._shared.trees):

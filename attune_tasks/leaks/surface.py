@@ -46,6 +46,8 @@ class Watched:
     launcher_pid: int = 0
     """0 until it is known."""
     is_over: bool = False
+    core_dumps: int = 0
+    """How many crashed processes of it dumped core, as the kernel told the execution itself."""
 
 
 class Surface(Protocol):

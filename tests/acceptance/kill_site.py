@@ -188,7 +188,15 @@ class KillSite:
         return self.place.folder / f"execution-{next(self._numbers)}"
 
     def _begun(self, ref: str, file: Path, task_id: str) -> Begun:
-        wait_until(file.exists, f"the start of {ref}", SECONDS)
+        try:
+            wait_until(file.exists, f"the start of {ref}", SECONDS)
+        except AssertionError as error:
+            log = (self.place.folder / "worker.log").read_text(encoding="utf-8", errors="replace")
+            lines = [line for line in log.splitlines() if task_id in line] + log.splitlines()[-60:]
+            error.add_note(
+                f"its state is {self.client.AsyncResult(task_id).state}; the worker said:\n" + "\n".join(lines)
+            )
+            raise
         main = Seen.of(int(file.read_text(encoding="utf-8")))
         pids = Path(f"{file}.pids")
         noted = frozenset(Seen.of(int(line)) for line in pids.read_text(encoding="utf-8").split())

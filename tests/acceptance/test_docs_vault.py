@@ -7,81 +7,20 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from attune_tasks.settings import load_settings
 from tests.acceptance.command import Command, eventually
+from tests.acceptance.docs_terminal import Terminal, dev_server
 from tests.docs_blocks import block
-from tests.vault import StoredVault, Vault, client_of, free_port, start_stored, vault_binary
+from tests.vault import StoredVault, Vault, free_port, start_stored
 
 _ADDRESS = "127.0.0.1:8200"
 _PRODUCTION = "https://vault.example.net:8200"
-
-
-class Terminal:
-    """A terminal in a folder, with `vault` and `attune-tasks` on its PATH."""
-
-    def __init__(self, command: Command, vault: Vault) -> None:
-        """Begin in the command's folder."""
-        self.folder = command.folder
-        self._template = ""
-        self.environment = {**command.environment, "VAULT_ADDR": vault.url, "VAULT_TOKEN": vault.token}
-        if vault.ca_file:
-            self.environment["VAULT_CACERT"] = str(vault.ca_file)
-        tools = command.temporary / "tools"
-        tools.mkdir()
-        (tools / "vault").symlink_to(vault_binary())
-        (tools / "attune-tasks").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m attune_tasks.cli "$@"\n')
-        (tools / "attune-tasks").chmod(0o755)
-        self.environment["PATH"] = f"{tools}:{self.environment['PATH']}"
-
-    def type(self, lines: str, stdin: str | int = "", *, check: bool = True) -> str:
-        """Type the lines of a block that begin with `$`; give all that is printed, and stay in the last folder.
-
-        `stdin` is text, or a terminal.
-        """
-        given: dict[str, Any] = {"input": stdin} if isinstance(stdin, str) else {"stdin": stdin}
-        commands = [line.removeprefix("$ ") for line in lines.splitlines()]
-        script = "\n".join(["set -e" if check else "", "exec 2>&1", *commands, "pwd >.now"])
-        done: subprocess.CompletedProcess[str] = subprocess.run(
-            ["bash", "-c", script],
-            cwd=self.folder,
-            env=self.environment,
-            **given,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stdout
-        found = next(iter(sorted(self.folder.rglob(".now"))))
-        self.folder = Path(found.read_text().strip())
-        found.unlink()
-        return done.stdout
-
-    def configure(self, settings: str, changes: Mapping[str, str]) -> None:
-        """Write settings of the page under the headings of the project's own file, as a reader would."""
-        for before, after in changes.items():
-            assert before in settings
-            settings = settings.replace(before, after)
-        path = self.folder / "attune-tasks.toml"
-        if not self._template:
-            self._template = path.read_text(encoding="utf-8")
-        tables = re.split(r"^(?=\[)", self._template, flags=re.MULTILINE)
-        for table in re.split(r"^(?=\[)", settings, flags=re.MULTILINE)[1:]:
-            heading, lines = table.split("\n", 1)
-            (place,) = (number for number, each in enumerate(tables) if each.startswith(f"{heading}\n"))
-            for name in tomllib.loads(lines):
-                tables[place] = re.sub(rf"^{name} = .*\n", "", tables[place], flags=re.MULTILINE)
-            tables[place] = tables[place].replace(f"{heading}\n", f"{heading}\n{lines}", 1)
-        path.write_text("".join(tables), encoding="utf-8")
-        path.chmod(0o600)
 
 
 def test_on_your_own_machine(command: Command) -> None:
@@ -89,22 +28,10 @@ def test_on_your_own_machine(command: Command) -> None:
     address = f"127.0.0.1:{port}"
     vault = Vault(f"http://{address}", "root")
     terminal = Terminal(command, vault)
-    line = block("vault-dev-server").removeprefix("$ ").replace(_ADDRESS, address)
-    server = subprocess.Popen(
-        ["bash", "-c", f"exec {line}"],
-        env=terminal.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        eventually(lambda: server.poll() is not None or answers(vault), 30)
+    with dev_server(block("vault-dev-server").replace(_ADDRESS, address), terminal, vault):
         terminal.type(block("vault-dev-secrets").replace(_ADDRESS, address))
         terminal.configure(block("vault-dev-settings"), {_ADDRESS: address})
         said = terminal.type(block("vault-dev-run"))
-    finally:
-        server.terminate()
-        server.wait(15)
     assert re.search(r"key +hello/api#greeting_key +found", said)
     assert re.search(
         rf"ok +provider +vault: http://{address} \S+, unsealed, active; .*we are token \(policies: root\)", said
@@ -235,14 +162,6 @@ def test_the_settings_for_several_vaults_are_settings(tmp_path: Path) -> None:
     assert (mount.server.url, path) == ("https://vault.eu.example.net:8200", "hello/api")
     assert os.fspath(mount.server.token_file or "") == "/run/vault-eu/token"
     assert text in (Path(__file__).parents[2] / "docs" / "vault.md").read_text(encoding="utf-8")
-
-
-def answers(vault: Vault) -> bool:
-    """Tell whether a server is up, with its engine upgraded."""
-    try:
-        return bool(client_of(vault, vault.token).secrets.kv.v2.read_configuration(mount_point="secret"))
-    except Exception:  # noqa: BLE001 - whatever it is, it is not up
-        return False
 
 
 def put(vault: Vault, path: str, fields: Mapping[str, str]) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from attune_tasks.leaks.file_surfaces import FileRoots, file_surfaces
 from tests.leak_runs import LeakRun, write_action
 
-__all__ = ["look"]
+__all__ = ["catch", "look"]
 
 _SCRIPTS = {
     "python": "import time\ndef run(params):\n    get_secret('canary')\n    time.sleep(1)\n",
@@ -31,3 +31,13 @@ def look(runtime: str, place: str) -> None:
     rows = run.rows(ref, surfaces, packs=folder / "packs")
     (changed / "closed").chmod(0o700)
     print(json.dumps({name: (row.verdict, row.why) for name, row in rows.items()}))  # noqa: T201 - for the test
+
+
+def catch(control: str, place: str) -> None:
+    """Run an action that leaks on purpose; print the verdicts by surface."""
+    folder = Path(place)
+    run = LeakRun()
+    surfaces = file_surfaces(run.seeker, roots=FileRoots(temporary=[], home=[], changed=[]))
+    parameters = {"folder": str(folder)} if control == "working_folder_file" else {}
+    rows = run.rows(f"leak_controls.{control}", surfaces, parameters=parameters)
+    print(json.dumps({name: row.verdict for name, row in rows.items()}))  # noqa: T201 - for the test

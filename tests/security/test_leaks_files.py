@@ -111,3 +111,9 @@ def test_an_ordinary_user_is_told_what_it_can_not_see(runtime: str, ordinary_use
     assert verdict == "clean"
     assert "can't be looked into (1" in why
     assert "can't be read: run it as root" in why
+
+
+@pytest.mark.parametrize("control", ["deleted_file", "working_folder_file"])
+def test_an_ordinary_user_catches_what_leaks_where_it_can_look(control: str, ordinary_user: OrdinaryUser) -> None:
+    code = f"from tests.security.leaks_as_user import catch; catch({control!r}, {str(ordinary_user.folder)!r})"
+    assert json.loads(ordinary_user.run(code))[CONTROLS[control][0]] == "LEAK"

@@ -85,5 +85,5 @@ def test_the_form_begins_with_what_was_given_before(django_site: Site) -> None:
     html = _form(django_site, values=values).as_div()
     assert 'value="9"' in html
     assert '<option value="1" selected>USD</option>' in html
-    assert '<option value="true" selected>Yes</option>' in html
+    assert '<option value="true" selected>yes</option>' in html
     assert '<option value="work/api#password" selected>' in html

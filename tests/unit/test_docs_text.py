@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from attune_tasks import errors
+from attune_tasks.cli import exits
 from attune_tasks.packs.models import ActionFile, PackFile
 from attune_tasks.settings import Settings
 from tests.django_site import set_up_django
 from tests.docs_blocks import PAGES, ROOT, all_blocks, block
+from tests.docs_reference import generated, written
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _TEST = re.compile(r"tests/[\w/]+\.py::\w+")
@@ -104,13 +106,13 @@ def _first_cells(text: str, heading: str) -> set[str]:
 
 
 def test_every_key_of_a_pack_and_of_an_action_is_explained_and_no_other() -> None:
-    text = (ROOT / "docs" / "action-development.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "metadata.md").read_text(encoding="utf-8")
     assert _first_cells(text, "## The pack's file") == set(PackFile.model_fields)
     assert _first_cells(text, "## An action's file") == set(ActionFile.model_fields)
 
 
 def test_every_kind_of_error_is_explained() -> None:
-    text = (ROOT / "docs" / "action-development.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     classes = [getattr(errors, name) for name in errors.__all__ if name != "ActionFailed"]
     codes = {each.code for each in classes} - {"error", "result_timeout", "execution_exists"}  # no result has these
     package = ROOT / "attune_tasks"
@@ -133,6 +135,47 @@ def test_every_setting_that_the_docs_name_exists() -> None:
         for group, name in re.findall(rf"`({'|'.join(groups)})\.(\w+)", page.read_text(encoding="utf-8")):
             model = groups[group]
             assert name in getattr(model, "model_fields", {}) or name == "toml", f"{page.name}: {group}.{name}"
+
+
+@pytest.mark.parametrize("name", ["settings", "commands"])
+def test_the_tables_of_settings_and_of_commands_are_what_make_reference_writes(name: str) -> None:
+    assert written(name) == generated(name), "type: make reference"
+
+
+def test_every_setting_and_every_command_has_a_line() -> None:
+    settings, commands = generated("settings"), generated("commands")
+    for name in ("packs", "secrets.vault.approle.role_id", "live.keep_seconds", "environment.path"):
+        assert f"| `{name}` |" in settings
+    for name in ("run", "secrets check", "packs validate", "leak-check"):
+        assert f"\n## attune-tasks {name}\n" in commands
+
+
+def test_every_exception_has_its_code_in_the_table_or_is_a_code_of_a_result() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| `?(\w+)`? \|", text.partition("## Exceptions")[2], re.MULTILINE))
+    assert rows.pop("ActionFailed") == "none"
+    assert {name: getattr(errors, name).code for name in rows} == rows
+    for name in set(errors.__all__) - set(rows) - {"ActionFailed", "AttuneTasksError"}:
+        assert f"`{getattr(errors, name).code}`" in text, name
+
+
+def test_every_name_of_the_api_page_exists_and_every_public_name_is_there() -> None:
+    import attune_tasks
+
+    set_up_django()
+    named = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    for dotted in named:
+        parent, _, name = dotted.rpartition(".")
+        if not hasattr(import_module(parent), name):
+            import_module(dotted)
+    listed = {dotted.removeprefix("attune_tasks.") for dotted in named}
+    assert set(attune_tasks.__all__) - {"__version__", "AttuneTasksError"} <= listed
+
+
+def test_the_exit_codes_are_those_of_the_command_line() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    assert told == {exits.SUCCEEDED, *exits._BY_STATUS.values(), *exits._BY_ERROR.values(), exits.ERROR}
 
 
 def test_the_readme_says_what_it_must() -> None:

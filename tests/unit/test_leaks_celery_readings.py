@@ -10,7 +10,7 @@ import pytest
 
 from attune_tasks._celery.leaks.base import CelerySurface
 from attune_tasks._celery.leaks.flower_pages import FlowerPages
-from attune_tasks._celery.leaks.monitor import unescaped
+from attune_tasks._celery.leaks.monitor import command_of, unescaped
 from attune_tasks._celery.leaks.readings import Seam, readings
 from attune_tasks.leaks import ValueSeeker
 from attune_tasks.leaks.canaries import make_canary
@@ -62,6 +62,15 @@ def test_what_two_pieces_share_is_found() -> None:
 
 def test_what_monitor_escapes_is_unescaped() -> None:
     assert unescaped(rb'"SET" "a\"b\\c\x00\n"') == b'"SET" "a"b\\c\x00\n"'
+
+
+def test_a_command_is_named_by_its_key_without_a_part_of_a_value_at_the_cut() -> None:
+    seeker = ValueSeeker()
+    seeker.add(1, {"token": "a-value-of-some-length"})
+    for before in range(78, 101):
+        key = b"k" * before + b"a-value-of-some-length"
+        assert "a-v" not in command_of(b'1 [0 127.0.0.1:1] "SET" "%s" "x"' % key, seeker)
+    assert command_of(b'1 [0 127.0.0.1:1] "EVALSHA" "f0" "1" "its key"', seeker) == "command EVALSHA its key"
 
 
 def test_a_surface_that_looks_at_nothing_is_a_surface() -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import os
+import queue
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from attune_tasks._celery.leaks.debug_records import debug_records
-from attune_tasks._celery.leaks.scanner_socket import log_address, new_address
+from attune_tasks._celery.leaks.scanner_socket import RecordsServer, log_address, new_address
+
+MAIN = os.getppid()
+"""A main process that has this one for its scanner."""
 
 
 class Kept(logging.Handler):
@@ -38,35 +43,39 @@ def own() -> Iterator[Kept]:
     root.setLevel(level)
 
 
+Scanner = tuple[str, "queue.SimpleQueue[bytes]"]
+
+
 @pytest.fixture
-def scanner() -> Iterator[tuple[str, socket.socket]]:
-    address = log_address(new_address())
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taking:
-        taking.bind(address)
-        taking.settimeout(5)
-        yield address, taking
+def scanner() -> Iterator[Scanner]:
+    """Give the address of a scanner, and what it is shown."""
+    address, shown = new_address(), queue.SimpleQueue[bytes]()
+    with RecordsServer(address, MAIN, shown.put) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield address, shown
+        server.shutdown()
+        thread.join()
 
 
-def test_records_from_debug_on_are_shown_and_the_own_log_gets_no_more(
-    own: Kept, scanner: tuple[str, socket.socket]
-) -> None:
-    address, taking = scanner
+def test_records_from_debug_on_are_shown_and_the_own_log_gets_no_more(own: Kept, scanner: Scanner) -> None:
+    address, shown = scanner
     named = logging.getLogger("some.library")
     chatty = logging.getLogger("chatty")
     chatty.setLevel(logging.INFO)
     try:
-        with debug_records(address):
+        with debug_records(address, MAIN):
             named.debug("only the scanner sees %s", "this")
             named.warning("both see this")
-            chatty.info("its own level lets this by")
+            chatty.info("its own level lets this by", extra={"field": "of a formatter's"})
         named.debug("nobody sees this")
-        said = [json.loads(taking.recv(1 << 16)) for _ in range(3)]
+        said = [json.loads(shown.get(timeout=5)) for _ in range(3)]
     finally:
         chatty.setLevel(logging.NOTSET)
     assert [each["text"] for each in said] == [
         "some.library DEBUG only the scanner sees this",
         "some.library WARNING both see this",
-        "chatty INFO its own level lets this by",
+        "chatty INFO its own level lets this by {'field': \"of a formatter's\"}",
     ]
     assert {each["pid"] for each in said} == {os.getpid()}
     assert own.texts == ["both see this", "its own level lets this by"]
@@ -74,21 +83,65 @@ def test_records_from_debug_on_are_shown_and_the_own_log_gets_no_more(
     assert own.filters == []
 
 
-def test_a_fork_in_the_midst_of_it_has_it_no_more(own: Kept, scanner: tuple[str, socket.socket]) -> None:
-    address, taking = scanner
-    with debug_records(address):
+def test_a_fork_in_the_midst_of_it_has_it_no_more(own: Kept, scanner: Scanner) -> None:
+    address, shown = scanner
+    with debug_records(address, MAIN):
         pid = os.fork()
         if not pid:
             logging.getLogger("fork").debug("from the fork")
             os._exit(logging.getLogger().level)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == logging.WARNING
-    taking.settimeout(0.2)
-    with pytest.raises(TimeoutError):
-        taking.recv(1 << 16)
+        logging.getLogger("parent").debug("from the parent")
+    assert json.loads(shown.get(timeout=5))["text"] == "parent DEBUG from the parent"
+    assert shown.empty()
+    assert own.texts == []
+
+
+def test_a_handler_of_another_logger_gets_no_more_either(own: Kept, scanner: Scanner) -> None:
+    address, shown = scanner
+    kept, named = Kept(), logging.getLogger("with.a.handler")
+    named.addHandler(kept)
+    try:
+        with debug_records(address, MAIN):
+            named.debug("only the scanner sees this")
+            named.warning("all see this")
+        assert kept.filters == []
+    finally:
+        named.removeHandler(kept)
+    assert kept.texts == own.texts == ["all see this"]
+    assert json.loads(shown.get(timeout=5))["text"] == "with.a.handler DEBUG only the scanner sees this"
+
+
+def test_a_stranger_who_has_taken_the_name_is_shown_nothing(own: Kept) -> None:
+    address = new_address()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
+        stranger.bind(log_address(address))
+        stranger.listen()
+        stranger.settimeout(5)
+        with debug_records(address, os.getpid()):  # whose scanner would be a child of this process
+            logging.getLogger("some").warning("for the scanner alone")
+        connection, _ = stranger.accept()
+        with connection:
+            assert connection.recv(1 << 16) == b""
+    assert own.texts == ["for the scanner alone"]
+
+
+def test_who_is_not_of_the_worker_is_not_listened_to(own: Kept) -> None:
+    address, shown = new_address(), queue.SimpleQueue[bytes]()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
+        with RecordsServer(address, -1, shown.put) as server:
+            stranger.connect(log_address(address))
+            stranger.send(b"{}")
+            server.timeout = 5
+            server.handle_request()
+        stranger.settimeout(5)
+        with pytest.raises(ConnectionResetError):
+            stranger.recv(1)
+    assert shown.empty()
     assert own.texts == []
 
 
 def test_without_a_scanner_nothing_fails(own: Kept) -> None:
-    with debug_records(log_address(new_address())):
+    with debug_records(new_address(), MAIN):
         logging.getLogger("lost").warning("it is logged all the same")
     assert own.texts == ["it is logged all the same"]

@@ -6,33 +6,37 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from attune_tasks.leaks import Watched
+from attune_tasks.leaks import ValueSeeker, Watched
 from attune_tasks.leaks.execution_trees import ExecutionTrees
 from tests.processes import children
 from tests.waiting import wait_until
 
 _POOL = """
 import os, subprocess, sys
-launcher = "import subprocess, sys; subprocess.Popen(['sleep', '60'], env={'HOME': '/h', 'TMPDIR': '/t', 'KEY': 'v'}, \
+launcher = "import subprocess, sys; subprocess.Popen(sys.argv[1:], env={'HOME': '/h', 'TMPDIR': '/t', 'KEY': 'v'}, \
 stdout=open('out', 'w')); sys.stdin.read()"
-process = subprocess.Popen([sys.executable, "-c", launcher], stdin=subprocess.PIPE, cwd=sys.argv[1])
+process = subprocess.Popen([sys.executable, "-c", launcher, *sys.argv[2:]], stdin=subprocess.PIPE, cwd=sys.argv[1])
 sys.stdin.read()
 """
 
 
-@pytest.fixture
-def pool(tmp_path: Path) -> Iterator[int]:
+@contextmanager
+def a_pool(folder: Path, *program: str) -> Iterator[int]:
     """Give the pid of a process with a launcher, with a program below it."""
-    process = subprocess.Popen([sys.executable, "-c", _POOL, str(tmp_path)], stdin=subprocess.PIPE)
+    command = [sys.executable, "-c", _POOL, str(folder), *program]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         wait_until(lambda: [pid for launcher in children(process.pid) for pid in children(launcher)], "the program")
         (launcher,) = children(process.pid)
-        (program,) = children(launcher)
-        wait_until(lambda: b"sleep" in Path(f"/proc/{program}/cmdline").read_bytes(), "its exec")
+        (running,) = children(launcher)
+        last = program[-1].encode() + b"\0"
+        wait_until(lambda: Path(f"/proc/{running}/environ").read_bytes().startswith(b"HOME=/h"), "its exec")
+        assert Path(f"/proc/{running}/cmdline").read_bytes().endswith(last)
         yield process.pid
     finally:
         for pid in (*[pid for launcher in children(process.pid) for pid in children(launcher)], process.pid):
@@ -40,10 +44,17 @@ def pool(tmp_path: Path) -> Iterator[int]:
         process.communicate()
 
 
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[int]:
+    """Give such a process; the program is sleep."""
+    with a_pool(tmp_path, "sleep", "60") as pid:
+        yield pid
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_the_program_is_seen_whether_its_launcher_is_known_or_not(known: bool, pool: int, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter
     (launcher,) = children(pool)
-    trees = ExecutionTrees()
+    trees = ExecutionTrees(ValueSeeker())
     trees.look([Watched(7, "t7", "shell", pool_pid=pool, launcher_pid=launcher if known else 0)])
     (seen,) = trees.processes
     assert (seen.command, seen.cwd, seen.uid, seen.runtime) == ("sleep 60", str(tmp_path), os.getuid(), "shell")
@@ -55,9 +66,22 @@ def test_the_program_is_seen_whether_its_launcher_is_known_or_not(known: bool, p
 
 
 def test_who_looks_and_what_is_below_it_is_not_looked_at(pool: int) -> None:
-    trees = ExecutionTrees()
+    trees = ExecutionTrees(ValueSeeker())
     trees.look([Watched(7, "t7", "shell", pool_pid=os.getpid())])
     assert trees.processes == []
-    over = ExecutionTrees()
+    over = ExecutionTrees(ValueSeeker())
     over.look([Watched(7, "t7", "shell", pool_pid=pool, is_over=True), Watched(8, "t8", "shell")])
     assert over.processes == []
+
+
+def test_a_program_is_shown_without_a_part_of_a_value_longer_than_all_that_is_shown(tmp_path: Path) -> None:
+    value = "".join(f"{number:03d}-" for number in range(400))
+    seeker = ValueSeeker()
+    seeker.add(7, {"token": value})
+    with a_pool(tmp_path, "sh", "-c", "sleep 60; :", f"Authorization: Bearer {value}", "x" * 1000) as pid:
+        trees = ExecutionTrees(seeker)
+        trees.look([Watched(7, "t7", "shell", pool_pid=pid)])
+    (shown,) = [each.command for each in trees.processes if each.command.startswith("sh")]
+    assert shown.startswith("sh -c sleep 60; : Authorization: Bearer *** xxx")
+    assert len(shown) < 400
+    assert shown.endswith("x …")

@@ -25,7 +25,9 @@ def make(tmp_path: Path) -> Make:
         seeker.add(execution_id, {"canary": value})
 
     def made(*roots: Path, pace: Pace | None = None, sources: list[Path] | None = None) -> FolderSurface:
-        surface = FolderSurface("place", seeker, Shared(sources or []), roots or [tmp_path / "place"], pace=pace)
+        surface = FolderSurface(
+            "place", seeker, Shared(seeker, sources or []), roots or [tmp_path / "place"], pace=pace
+        )
         surface.begin()
         return surface
 
@@ -74,6 +76,12 @@ def test_a_surface_that_is_for_the_end_does_not_look_before(make: Make, tmp_path
 def test_what_is_not_there_is_not_looked_at(make: Make, tmp_path: Path) -> None:
     row = rows(make(tmp_path / "absent"))["python"]
     assert (row.verdict, row.why) == ("not looked at", f"{tmp_path}/absent: no such folder")
+
+
+def test_what_there_was_no_time_for_is_not_said_to_be_absent(make: Make, tmp_path: Path) -> None:
+    row = rows(make(tmp_path / "place", pace=Pace(look_seconds=0, end_seconds=0)))["python"]
+    assert row.verdict == "not looked at"
+    assert f"{tmp_path}/place: there was no time for it" in row.why
 
 
 def test_what_was_left_when_the_time_was_over_is_said(make: Make, tmp_path: Path) -> None:

@@ -219,8 +219,21 @@ def test_memory_is_gone_through_anew_for_each_execution(monkeypatch: pytest.Monk
                 surface.look([watched])
             seeker.add(7, {"token": VALUE})
     rows = {row.runtime: row for row in surface.end([Watched(6, "t", "runtime 6"), Watched(7, "t", "runtime 7")])}
-    assert rows["runtime 6"].verdict == "clean"
+    assert (rows["runtime 6"].verdict, rows["runtime 6"].why) == ("clean", "")
     assert rows["runtime 7"].verdict == "LEAK"
+
+
+def test_memory_for_which_there_was_time_at_the_end_only_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memories, "_SECONDS", 0.0)
+    surface = surface_named("launcher memory", ValueSeeker())
+    surface.begin()
+    with python("import sys\nprint('ready', flush=True)\nsys.stdin.readline()") as process:
+        watched = Watched(7, "t", "shell", launcher_pid=process.pid)
+        for _ in range(3):
+            surface.look([watched])
+        (row,) = surface.end([watched])
+    assert row.verdict == "clean"
+    assert "at the end only" in row.why
 
 
 def test_without_ps_or_with_another_one_the_row_says_what_to_install(

@@ -85,3 +85,22 @@ def test_one_place_is_one_hit_with_the_program_that_was_known_in_any_look() -> N
         findings.search(value.encode(), "/tmp/it", program)
     (row,) = findings.rows([Watched(7, "t7", "python")])
     assert [hit.program for hit in row.hits] == ["curl -o it"]
+
+
+def test_a_part_of_a_value_is_found_as_it_is_masked_and_what_all_keys_have_is_not() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG\n-----END PRIVATE KEY-----\n"
+    seeker = seeker_of(json.dumps({"user": "svc", "private_key": key, "more": ["within-a-list"]}))
+    assert seeker.find(b"curl -d MIIEvQIBADANBgkqhkiG") == [Found(7, "token", "plain")]
+    assert seeker.find(base64.b64encode(b"x: within-a-list")) == [Found(7, "token", "base64")]
+    assert seeker.find(b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n") == []
+    many = seeker_of("\n".join(f"line {number} of it" for number in range(100)))
+    assert many.find(b"it says line 99 of it") == [Found(7, "token", "plain")]
+
+
+def test_what_is_too_short_to_be_looked_for_is_masked_all_the_same() -> None:
+    seeker = seeker_of("a-longer-value")
+    seeker.add(8, {"pin": "pIn7x", "doc": json.dumps({"user": "svc7"})})
+    assert seeker.find(b"curl -d pin=pIn7x -u svc7") == []
+    assert seeker.mask("curl -d pin=pIn7x -u svc7 a-longer-value") == "curl -d pin=*** -u *** ***"
+    seeker.add(9, {"pin": "otherpin"[:7]})
+    assert seeker.mask("otherpi pIn7x") == "*** ***"

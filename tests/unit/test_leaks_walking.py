@@ -129,7 +129,7 @@ class Searching:
         seeker = ValueSeeker()
         seeker.add(7, {"token": VALUE})
         self.findings = Findings("files", seeker)
-        self.search = FileSearch(self.findings, ExecutionTrees(), sources, read_mounts().in_memory)
+        self.search = FileSearch(self.findings, ExecutionTrees(seeker), sources, read_mounts().in_memory)
 
     def look(self, *names: str, per_file: int = MIB, total: int = MIB) -> None:
         """Look at files."""

@@ -84,6 +84,29 @@ def test_the_tests_run_with_the_versions_that_users_get(name: str) -> None:
     assert locked(name).items() <= locked("test").items()
 
 
+_WITHOUT = """
+import importlib, sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocked())
+for name in {modules}:
+    importlib.import_module(name)
+"""
+
+
+@pytest.mark.parametrize("left_out", ["", "packaging"])
+def test_what_celery_needs_for_redis_comes_with_the_package(left_out: str) -> None:
+    comes = {re.sub(r"[-_.]+", "-", name).lower() for name in locked("run")} - {left_out} | {"attune-tasks"}
+    found = importlib.metadata.packages_distributions().items()
+    blocked = {name for name, of in found if not comes & {re.sub(r"[-_.]+", "-", each).lower() for each in of}}
+    modules = ["kombu.transport.redis", "celery.backends.redis"]
+    script = _WITHOUT.format(blocked=blocked, modules=modules)
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert (done.returncode != 0) == bool(left_out), done.stderr
+
+
 def test_no_uv_lock_is_tracked() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert [name for name in listed.splitlines() if Path(name).name == "uv.lock"] == []

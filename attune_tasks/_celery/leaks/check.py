@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from attune_tasks._celery.launchers_seen import launchers_below
 from attune_tasks._celery.leaks.controls import SentControl
 from attune_tasks.ids import task_id_of
 from attune_tasks.known_packs import CANARY_PACK, CONTROL_PACK
-from attune_tasks.leaks import Hit, Row, Surface, ValueSeeker, Watched
+from attune_tasks.leaks import Row, Surface, ValueSeeker, Watched
 from attune_tasks.leaks.canaries import make_canary, make_short_canary
 from attune_tasks.leaks.guarded import Guarded
 from attune_tasks.packs import Action, PackRegistry
@@ -26,6 +26,14 @@ _SURFACE_TAG: Final = "surface="
 _INTERVAL: Final = 0.1
 _IDLE_SECONDS: Final = 120.0
 """After which a check ends that nobody asks about: its client is gone."""
+
+
+class _Fetched(NamedTuple):
+    """Which of an execution's secrets the worker fetches itself, and tells."""
+
+    all: bool
+    refs: Mapping[str, str]
+    """Else the references of some, by the secrets' names."""
 
 
 class Check:
@@ -50,9 +58,7 @@ class Check:
         self._surfaces = [Guarded(surface) for surface in surfaces]
         self._lock = threading.Lock()
         self._watched: dict[int, Watched] = {}
-        self._real: dict[int, bool] = {}
-        self._refs: dict[int, dict[str, str]] = {}
-        self._core_dumps: dict[str, int] = {}
+        self._fetched: dict[int, _Fetched] = {}
         self._phase = "starting"
         self._asked = time.monotonic()
         self._ended = threading.Event()
@@ -75,7 +81,6 @@ class Check:
         everybody = list(self._watched.values())
         for surface in self._surfaces:
             self._rows += surface.end(everybody)
-        self._rows = list(map(self._with_core_dumps, self._rows))
         self._phase = "done"
         self._closed.wait(_IDLE_SECONDS)
 
@@ -125,6 +130,9 @@ class Check:
         action = self._registry.get(ref)
         label = action.ref if action.pack.ref == CONTROL_PACK else _label(action)
         refs = {str(name): str(text) for name, text in dict(request.get("refs") or {}).items()}
+        if refs and action.pack.ref != CANARY_PACK:
+            # Control commands are not signed: who can send one must not choose which secret an action is given.
+            return {"refused": f"{ref} is no canary action: it gets no other secrets than its metadata names"}
         number, task_id = int(request["execution_id"]), str(request["task_id"])
         self._add(number, task_id, label, real=bool(request.get("real")), refs=refs)
         return {"runtime": _label(action), "secrets": sorted(action.secrets)}
@@ -146,8 +154,7 @@ class Check:
     ) -> None:
         with self._lock:
             self._watched[execution_id] = Watched(execution_id, task_id, label, main_pid=self._main_pid)
-            self._real[execution_id] = real
-            self._refs[execution_id] = dict(refs or {})
+            self._fetched[execution_id] = _Fetched(real, refs or {})
 
     def _secrets(self, execution_id: int, names: Sequence[str], pid: int) -> dict[str, Any]:
         with self._lock:
@@ -155,9 +162,9 @@ class Check:
             if watched is None or watched.is_over:
                 return {"refused": "leak-check does not watch this execution: it gets no secret"}
             watched.pool_pid = pid
-            refs = {name: text for name, text in self._refs[execution_id].items() if name in names}
-            real = self._real[execution_id]
-        if real:
+            fetched = self._fetched[execution_id]
+        refs = {name: text for name, text in fetched.refs.items() if name in names}
+        if fetched.all:
             return {"values": {}, "refs": {}}
         values = {
             name: make_short_canary() if name.endswith("_short") else make_canary()
@@ -172,8 +179,7 @@ class Check:
             watched = self._watched.get(execution_id)
             if watched is not None:
                 watched.is_over = True
-                if core_dumps > 0:
-                    self._core_dumps[watched.runtime] = core_dumps
+                watched.core_dumps = core_dumps
         return {}
 
     def _running(self) -> list[Watched]:
@@ -184,13 +190,6 @@ class Check:
                 busy = [launcher.pid for launcher in launchers_below(each.pool_pid) if launcher.busy]
                 each.launcher_pid = busy[0] if busy else 0
         return running
-
-    def _with_core_dumps(self, row: Row) -> Row:
-        """Add what a canary has seen itself: the kernel told it that a process of its own had left a core dump."""
-        if row.surface != "core files" or row.runtime not in self._core_dumps:
-            return row
-        said = f"the kernel says of {self._core_dumps[row.runtime]} crashed processes that they dumped core"
-        return Row(row.surface, row.runtime, "LEAK", row.why, (*row.hits, Hit("canary", "core dump", said)))
 
 
 def _surfaces_of(action: Action) -> list[str]:

@@ -20,7 +20,7 @@ from attune_tasks._celery.leaks.added import names_of_added
 from attune_tasks._celery.leaks.debug_records import hide_records, show_records
 from attune_tasks._celery.leaks.names import QUEUE_PREFIX, SCANNER_COMMAND
 from attune_tasks._celery.leaks.queues import forget_queue
-from attune_tasks._celery.leaks.scanner_socket import ask_scanner, log_address
+from attune_tasks._celery.leaks.scanner_socket import ask_scanner
 from attune_tasks._celery.leaks.scanner_task import ScannerTask
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.errors import AttuneTasksError
@@ -106,7 +106,7 @@ class MainSide:
             with scanner.stdin as pipe:
                 pipe.write(pickled)
         self._scanner = scanner
-        show_records(log_address(address))
+        show_records(address, main_pid)
         state.consumer.add_task_queue(name)
         self._queue = state.app.amqp.queues[name]
         self._timer = state.consumer.timer.call_repeatedly(_LOOK_SECONDS, self._look, (state.consumer,))

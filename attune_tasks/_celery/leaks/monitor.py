@@ -18,7 +18,7 @@ from attune_tasks._celery.live_client import impatient
 from attune_tasks._celery.shared_state import shared_state
 from attune_tasks.leaks import Seeker
 
-__all__ = ["MonitorSurface", "unescaped"]
+__all__ = ["MonitorSurface", "command_of", "unescaped"]
 
 _BYTES: Final = 512 << 20
 _POLL_SECONDS: Final = 0.1
@@ -92,7 +92,7 @@ class MonitorSurface(ListeningSurface):
                 if last in line:
                     return
                 left -= len(line)
-                self._search(unescaped(line), _where(line))
+                self._search(unescaped(line), command_of(line, self._findings.seeker))
         self._say_that_the_end_is_missing(is_too_much=left <= 0)
 
 
@@ -105,9 +105,9 @@ def unescaped(line: bytes) -> bytes:
     return _ESCAPE.sub(byte, line)
 
 
-def _where(line: bytes) -> str:
-    """Name a command and its key: what comes first in it, but for scripts."""
+def command_of(line: bytes, seeker: Seeker) -> str:
+    """Name a command and its key, masked: what comes first in it, but for scripts."""
     command, *arguments = [shown_key(unescaped(each)) for each in _ARGUMENT.findall(line)[:4]] or ["?"]
     place = 2 if command.upper().startswith("EVAL") else 0
-    key = arguments[place] if len(arguments) > place else ""
+    key = seeker.mask(arguments[place]) if len(arguments) > place else ""  # and cut behind that
     return f"command {command} {key if len(key) <= _SHOWN else f'{key[:_SHOWN]}…'}".rstrip()

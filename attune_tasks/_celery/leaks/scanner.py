@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import socket
 import sys
 import threading
 from functools import partial
@@ -20,7 +19,7 @@ from attune_tasks._celery.leaks.check import Check, Tell
 from attune_tasks._celery.leaks.controls import CONTROLS, SentControl, remove_parked, send_control
 from attune_tasks._celery.leaks.log import LogSurface
 from attune_tasks._celery.leaks.names import SCANNER_COMMAND
-from attune_tasks._celery.leaks.scanner_socket import ScannerServer, log_address
+from attune_tasks._celery.leaks.scanner_socket import RecordsServer, ScannerServer
 from attune_tasks._celery.leaks.scanner_task import ScannerTask
 from attune_tasks._celery.per_app import state_of
 from attune_tasks._celery.undumpable import become_undumpable
@@ -46,13 +45,13 @@ def main() -> int:
     logs = [surface for surface in surfaces if isinstance(surface, LogSurface)]
     with (
         ScannerServer(task.address, task.main_pid, check.answer) as server,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as records,
+        RecordsServer(task.address, task.main_pid, partial(_take_record, logs)) as records,
     ):
-        records.bind(log_address(task.address))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        threading.Thread(target=_take_records, args=(records, logs), daemon=True).start()
+        for each in (server, records):
+            threading.Thread(target=each.serve_forever, daemon=True).start()
         check.run(lambda: os.getppid() == task.main_pid)
-        server.shutdown()
+        for each in (server, records):
+            each.shutdown()
     if has_controls:
         remove_parked(task.app)
     return 0
@@ -63,16 +62,13 @@ def _send(task: ScannerTask, number: int, value: str, tell: Tell) -> SentControl
     return send_control(task.app, CONTROLS[number], value, tell, queue=task.queue)
 
 
-def _take_records(records: socket.socket, surfaces: list[LogSurface]) -> None:
-    while True:
-        try:
-            said: dict[str, Any] = json.loads(records.recv(1 << 17))
-            for surface in surfaces:
-                surface.feed(str(said["text"]).encode(), f"process {int(said['pid'])}")
-        except OSError:
-            return
-        except (ValueError, KeyError, TypeError):
-            continue
+def _take_record(surfaces: list[LogSurface], message: bytes) -> None:
+    try:
+        said: dict[str, Any] = json.loads(message)
+        for surface in surfaces:
+            surface.feed(str(said["text"]).encode(), f"process {int(said['pid'])}")
+    except (ValueError, KeyError, TypeError):
+        return
 
 
 def _tell_place_only(_: Any, error: BaseException, __: Any) -> None:

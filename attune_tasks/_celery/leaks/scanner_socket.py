@@ -18,10 +18,11 @@ from typing import Any, Final
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.proc import parent_of
 
-__all__ = ["ScannerServer", "ask_scanner", "log_address", "new_address"]
+__all__ = ["RecordsServer", "ScannerServer", "ask_scanner", "connect_for_records", "log_address", "new_address"]
 
 _SECONDS: Final = 5.0
 _LONGEST: Final = 1 << 24
+_LONGEST_RECORD: Final = 1 << 17
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 Answer = Callable[[Mapping[str, Any], int], Mapping[str, Any]]
@@ -33,7 +34,7 @@ def new_address() -> str:
 
 
 def log_address(address: str) -> str:
-    """Give the name of the socket that takes log records, a datagram each."""
+    """Give the name of the socket that takes log records, a message each."""
     return f"{address}-log"
 
 
@@ -43,8 +44,7 @@ def ask_scanner(address: str, main_pid: int, request: Mapping[str, Any]) -> dict
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_SECONDS)
             connection.connect(address)
-            pid, uid = _peer(connection)
-            if uid == os.geteuid() and parent_of(pid) == main_pid:
+            if _is_scanner(connection, main_pid):
                 connection.sendall(json.dumps(request).encode() + b"\n")
                 return dict(json.loads(_read_line(connection)))
     except (OSError, ValueError, TypeError) as error:
@@ -53,6 +53,23 @@ def ask_scanner(address: str, main_pid: int, request: Mapping[str, Any]) -> dict
         cause = "another process has its name"
     msg = f"the scanner of leak-check can't be reached ({cause}): begin the check again"
     raise AttuneTasksError(msg)
+
+
+def connect_for_records(address: str, main_pid: int) -> socket.socket | None:
+    """Connect to who takes log records; None where nobody does, or it is not this worker's scanner.
+
+    Sending to it does not wait.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        connection.setblocking(False)  # noqa: FBT003 - the socket's own
+        connection.connect(log_address(address))
+        if _is_scanner(connection, main_pid):
+            return connection
+    except OSError:
+        pass
+    connection.close()
+    return None
 
 
 class ScannerServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -85,11 +102,32 @@ class ScannerServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         connection.sendall(json.dumps(self._answer(request, _peer(connection)[0])).encode() + b"\n")
 
 
+class RecordsServer(ScannerServer):
+    """Takes log records of the worker's own processes, each process's in a thread."""
+
+    socket_type = socket.SOCK_SEQPACKET
+
+    def __init__(self, address: str, main_pid: int, take: Callable[[bytes], None]) -> None:
+        """Listen; `take` gets a message."""
+        self._take = take
+        super().__init__(log_address(address), main_pid, lambda *_: {})
+
+    def answer(self, connection: socket.socket) -> None:
+        """Take what a process says, until it has no more to say."""
+        while message := connection.recv(_LONGEST_RECORD):
+            self._take(message)
+
+
 class _Handler(socketserver.BaseRequestHandler):
     server: ScannerServer
 
     def handle(self) -> None:
         self.server.answer(self.request)
+
+
+def _is_scanner(connection: socket.socket, main_pid: int) -> bool:
+    pid, uid = _peer(connection)
+    return uid == os.geteuid() and parent_of(pid) == main_pid
 
 
 def _peer(connection: socket.socket) -> tuple[int, int]:

@@ -20,6 +20,8 @@ _SECONDS: Final = 60.0
 _LONGER: Final = 20
 """Seconds for which a control stays that was missed at first."""
 _LEAVES_A_FILE: Final = f"{CONTROL_PACK}.changed_file"
+_FAILS: Final = frozenset(control.action for control in CONTROLS if control.fails)
+"""Actions that fail on purpose, with what leaks in their error's text: it is not to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +80,20 @@ def _parameters(ref: str, folder: Path) -> dict[str, Any]:
 def _run(check: RemoteCheck, ref: str, parameters: Mapping[str, Any]) -> str:
     """Run an action; give what went wrong with it, if anything."""
     try:
-        return _fault_of(check.run(ref, parameters, timeout=_SECONDS))
+        return _fault_of(ref, check.run(ref, parameters, timeout=_SECONDS))
     except ResultTimeoutError as error:
         return str(error)  # what it leaked has been there all the same
 
 
-def _fault_of(result: ExecutionResult) -> str:
-    return f"{result.status}: {result.error['message']}" if result.error else ""
+def _fault_of(ref: str, result: ExecutionResult) -> str:
+    if result.error is None or (ref in _FAILS and result.status == "failed"):
+        return ""
+    return f"{result.status}: {result.error['message']}"
 
 
 def _caught(surface: str, label: str, rows: Sequence[Row], fault: str) -> Caught:
     for row in rows:
         if (row.surface, row.runtime) == (surface, label):
-            return Caught(surface, label, row.verdict, row.hits[0].where if row.hits else row.why or fault)
+            why_not = "; ".join(filter(None, (row.why, fault)))
+            return Caught(surface, label, row.verdict, row.hits[0].where if row.hits else why_not)
     return Caught(surface, label, "clean", f"this surface gave no row; {fault}")

@@ -46,7 +46,7 @@ class ExecutionAdmin(admin.ModelAdmin):
     change_form_template = "admin/attune_tasks/execution/execution.html"
     change_list_template = "admin/attune_tasks/execution/executions.html"
     fieldsets = (
-        (None, {"fields": ("execution_id", "action", "status", "shown_error", "exit_code", "attempt")}),
+        (None, {"fields": ("execution_id", "shown_error", "exit_code", "attempt")}),
         ("Asked for", {"fields": ("shown_parameters", "shown_env", "timeout", "user", "caller")}),
         ("Times", {"fields": ("enqueued_at", "started_at", "finished_at", "duration")}),
         ("Came to", {"fields": ("shown_result", "shown_receipts", "task_id")}),
@@ -103,7 +103,8 @@ class ExecutionAdmin(admin.ModelAdmin):
             "may_repeat": not _is_masked(execution),
             "live_url": reverse(f"{self.admin_site.name}:attune_tasks_execution_live", args=[execution.pk]),
             "events_url": self._events_url(request, execution),
-            "title": f"{execution.action}: {execution.get_status_display()}",
+            "title": execution.action,
+            "subtitle": None,  # the id, which is in the first row
             "show_save": False,
             "show_save_and_continue": False,
         }

@@ -58,7 +58,11 @@ class ActionTaskForm(PeriodicTaskForm):
         refs += [each.ref for each in actions if each.ref != ref and each.enabled and may_run(self.user, each.ref)]
         self.fields["attune_action"].choices = [("", "(none)"), *((each, each) for each in sorted(refs))]
         self.fields["attune_action"].initial = ref
-        self.fields["attune_parameters"].initial = parameters
+        self.fields["attune_parameters"].initial = {} if parameters is None else parameters
+        for field in self.fields.values():
+            if isinstance(field.widget, forms.SplitDateTimeWidget):  # whose two inputs Django gives no label
+                for widget, what in zip(field.widget.widgets, ("date", "time"), strict=True):
+                    widget.attrs["aria-label"] = f"{field.label}: {what}"
 
     def clean(self) -> Any:
         """Make the message of the picked action; refuse what its worker would, and what the user may not run."""

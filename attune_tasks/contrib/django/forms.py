@@ -24,6 +24,8 @@ _LONG_TEXT: Final = 200
 class ActionForm(forms.Form):
     """The parameters of one action. What is left empty is not given, so that the action's default holds."""
 
+    required_css_class = "required"  # of their labels, which the admin shows in bold
+
     def __init__(
         self, action: Action, *arguments: Any, values: Mapping[str, Any] | None = None, **options: Any
     ) -> None:
@@ -155,13 +157,13 @@ def _field_of(name: str, entry: Mapping[str, Any], *, required: bool) -> forms.F
 def _boolean(options: dict[str, Any]) -> forms.Field:
     """Make a choice of yes and no: a box that is not ticked can't tell "no" from "not given"."""
     choices = [("true", "yes"), ("false", "no")]
-    if not options["required"]:
-        choices.insert(0, ("", "(not given)"))
     if options["required"]:
         return forms.TypedChoiceField(
             choices=[("", "(choose)"), *choices], coerce=lambda text: text == "true", empty_value=None, **options
         )
-    return forms.NullBooleanField(widget=forms.NullBooleanSelect(), **options)
+    widget = forms.NullBooleanSelect()
+    widget.choices = [("unknown", "(not given)"), *choices]  # the first is Django's own word for neither
+    return forms.NullBooleanField(widget=widget, **options)
 
 
 def _text(entry: Mapping[str, Any], options: dict[str, Any]) -> forms.Field:

@@ -7,6 +7,7 @@ from typing import Final
 from django.urls import path
 
 from attune_tasks.contrib.django import views
+from attune_tasks.contrib.django.metrics import metrics_view
 
 __all__ = ["app_name", "urlpatterns"]
 
@@ -16,4 +17,5 @@ urlpatterns: Final = [
     path("executions/", views.enqueue_view, name="enqueue"),
     path("executions/<int:execution_id>/", views.status_view, name="status"),
     path("executions/<int:execution_id>/output/", views.output_view, name="output"),
+    path("metrics", metrics_view, name="metrics"),
 ]

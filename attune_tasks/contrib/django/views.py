@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from django.http import Http404, HttpRequest, JsonResponse
 from django.urls import reverse
-from django.utils.module_loading import import_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from attune_tasks.contrib.django.answering import refused, signed_in
 from attune_tasks.contrib.django.enqueueing import enqueue
 from attune_tasks.contrib.django.keeping import refresh
 from attune_tasks.contrib.django.models import Execution
-from attune_tasks.contrib.django.options import django_options
 from attune_tasks.contrib.django.output import output_of
 from attune_tasks.contrib.django.permissions import may_run, may_view
 from attune_tasks.errors import AttuneTasksError
 
 __all__ = ["enqueue_view", "output_view", "status_view"]
 
-_View = Callable[..., JsonResponse]
 _KEYS = frozenset({"action", "parameters", "timeout", "idempotency_key"})
-
-
-def _signed_in(view: _View) -> _View:
-    """Refuse who is not signed in, by the project's own way: 401, never a page to sign in at."""
-
-    @wraps(view)
-    def wrapped(request: HttpRequest, *arguments: Any, **options: Any) -> JsonResponse:
-        named = django_options().authenticate
-        user = import_string(named)(request) if named else getattr(request, "user", None)
-        if user is None or not user.is_authenticated or not user.is_active:
-            return _refused(401, "not_signed_in", "sign in first")
-        try:
-            return view(request, user, *arguments, **options)
-        except Http404:
-            return _refused(404, "unknown_execution", "there is no such execution, or you may not see it")
-
-    return wrapped
 
 
 @never_cache
 @require_POST
-@_signed_in
+@signed_in
 def enqueue_view(request: HttpRequest, user: Any) -> JsonResponse:
     """Enqueue ``{"action": …, "parameters": {…}, "timeout": …, "idempotency_key": …}``; answer 202 with the ids.
 
@@ -55,11 +34,11 @@ def enqueue_view(request: HttpRequest, user: Any) -> JsonResponse:
     try:
         asked = json.loads(request.body)
     except (ValueError, RecursionError):
-        return _refused(400, "not_json", "the body is not JSON")
+        return refused(400, "not_json", "the body is not JSON")
     if not isinstance(asked, dict) or not isinstance(asked.get("action"), str) or asked.keys() - _KEYS:
-        return _refused(400, "not_a_call", f"expected an object with `action`, and of {', '.join(sorted(_KEYS))}")
+        return refused(400, "not_a_call", f"expected an object with `action`, and of {', '.join(sorted(_KEYS))}")
     if not may_run(user, asked["action"]):
-        return _refused(403, "not_allowed", "you may not run this action")
+        return refused(403, "not_allowed", "you may not run this action")
     return _enqueued(request, user, asked)
 
 
@@ -70,11 +49,11 @@ def _enqueued(request: HttpRequest, user: Any, asked: dict[str, Any]) -> JsonRes
         handle = enqueue(ref, asked.get("parameters"), user=user, **options)
     except AttuneTasksError as error:
         status = 404 if error.code == "unknown_action" else 400
-        return _refused(status, error.code, str(error), list(error.problems))
+        return refused(status, error.code, str(error), list(error.problems))
     except ValueError:
-        return _refused(400, "not_a_call", "an idempotency_key is text that is not empty")
+        return refused(400, "not_a_call", "an idempotency_key is text that is not empty")
     except Exception as error:  # noqa: BLE001 - the broker's own, whose text may quote its URL
-        return _refused(503, "broker_unavailable", f"it was not enqueued: {type(error).__name__}")
+        return refused(503, "broker_unavailable", f"it was not enqueued: {type(error).__name__}")
     number = handle.execution_id
     names = request.resolver_match.namespace if request.resolver_match else ""
     links = {name: reverse(":".join(filter(None, (names, name))), args=[number]) for name in ("status", "output")}
@@ -84,7 +63,7 @@ def _enqueued(request: HttpRequest, user: Any, asked: dict[str, Any]) -> JsonRes
 
 @never_cache
 @require_GET
-@_signed_in
+@signed_in
 def status_view(_request: HttpRequest, user: Any, execution_id: int) -> JsonResponse:
     """Say how an execution stands."""
     return JsonResponse(refresh(_own(user, execution_id)).to_dict())
@@ -92,7 +71,7 @@ def status_view(_request: HttpRequest, user: Any, execution_id: int) -> JsonResp
 
 @never_cache
 @require_GET
-@_signed_in
+@signed_in
 def output_view(request: HttpRequest, user: Any, execution_id: int) -> JsonResponse:
     """Give what an execution has said; ``?after=`` what the last answer named gives the rest."""
     return JsonResponse(output_of(_own(user, execution_id), request.GET.get("after", "")))
@@ -104,8 +83,3 @@ def _own(user: Any, execution_id: int) -> Execution:
     if execution is None or not may_view(user, execution):
         raise Http404
     return execution
-
-
-def _refused(status: int, kind: str, message: str, problems: list[str] | None = None) -> JsonResponse:
-    error = {"type": kind, "message": message, "problems": problems or []}
-    return JsonResponse({"error": error}, status=status)

@@ -95,6 +95,10 @@ class CoreFiles:
         """Look everywhere once more."""
         self._note(executions)
         self._look_in([*self._folders, *self._shared_folders()], executions, last=True)
+        for each in executions:
+            if each.core_dumps > 0:  # wherever they are, or were
+                told = f"the kernel says of {each.core_dumps} crashed processes that they dumped core"
+                self._findings.add(each.execution_id, "core dump", told)
         return list(self._findings.rows(executions))
 
     def _note(self, executions: Sequence[Watched]) -> None:

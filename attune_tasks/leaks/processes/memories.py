@@ -39,6 +39,8 @@ class MemorySurface:
         self._of: list[int] = []
         self._begun: set[str] = set()
         self._whole: set[str] = set()
+        self._whole_in_time: set[str] = set()
+        """Of which the whole was gone through while executions ran."""
         self._closed: dict[str, str] = {}
 
     def begin(self) -> None:
@@ -52,13 +54,14 @@ class MemorySurface:
             self._walks.clear()
         until = time.monotonic() + _SECONDS
         for process in self._its(executions):
-            self._go_on(process, until)
+            self._whole_in_time |= self._go_on(process, until)
+        self._whole |= self._whole_in_time
 
     def end(self, executions: Sequence[Watched]) -> Iterable[Row]:
         """Go through all that is left of it, once more."""
         for process in self._its(executions):
             self._walks.pop(process.pid, None)
-            self._go_on(process, time.monotonic() + _LAST_SECONDS)
+            self._whole |= self._go_on(process, time.monotonic() + _LAST_SECONDS)
             if process.pid in self._walks and self._walks[process.pid].chunks is not None:
                 self._findings.partly(f"the memory of {process} is too big to be looked at as a whole")
         for runtime in dict.fromkeys(execution.runtime for execution in executions):
@@ -69,6 +72,8 @@ class MemorySurface:
                 self._findings.partly("it ended before all of its memory was looked at", runtime)
             elif runtime not in self._whole:
                 self._findings.not_looked_at(self._why_not(executions, runtime), runtime)
+            elif runtime not in self._whole_in_time:
+                self._findings.partly("there was time for all of it at the end only, not while they ran", runtime)
         return list(self._findings.rows(executions))
 
     def _its(self, executions: Sequence[Watched]) -> Iterator[Seen]:
@@ -79,7 +84,8 @@ class MemorySurface:
                 if apart or self._role != "main":
                     yield process
 
-    def _go_on(self, process: Seen, until: float) -> None:
+    def _go_on(self, process: Seen, until: float) -> set[str]:
+        """Go on for a while; give the runtimes for which all of it has been looked at with that."""
         walk = self._walks.setdefault(process.pid, _Walk())
         walk.begin_if_due(process.pid, {execution.execution_id for execution in process.executions})
         while walk.chunks is not None and time.monotonic() < until:
@@ -93,15 +99,14 @@ class MemorySurface:
                     )
                     self._closed |= {execution.runtime: why for execution in process.executions}
                 walk.pause()
-                return
+                return set()
             runtimes = {execution.runtime for execution in process.executions}
             if chunk is None:
                 walk.pause()
-                if not is_zombie(process.pid):
-                    self._whole |= runtimes
-                return
+                return set() if is_zombie(process.pid) else runtimes
             self._begun |= runtimes
             self._findings.search(chunk.data, f"memory of {process}, {chunk.place}")
+        return set()
 
     def _why_not(self, executions: Sequence[Watched], runtime: str) -> str:
         of = [execution for execution in executions if execution.runtime == runtime]

@@ -1,0 +1,39 @@
+"""What the JSON views have in common: who is signed in, and how they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.module_loading import import_string
+
+from attune_tasks.contrib.django.options import django_options
+
+__all__ = ["View", "refused", "signed_in"]
+
+View = Callable[..., HttpResponse]
+
+
+def signed_in(view: View) -> View:
+    """Refuse who is not signed in, by the project's own way: 401, never a page to sign in at."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *arguments: Any, **options: Any) -> HttpResponse:
+        named = django_options().authenticate
+        user = import_string(named)(request) if named else getattr(request, "user", None)
+        if user is None or not user.is_authenticated or not user.is_active:
+            return refused(401, "not_signed_in", "sign in first")
+        try:
+            return view(request, user, *arguments, **options)
+        except Http404:
+            return refused(404, "unknown_execution", "there is no such execution, or you may not see it")
+
+    return wrapped
+
+
+def refused(status: int, kind: str, message: str, problems: list[str] | None = None) -> JsonResponse:
+    """Say why not, as all of them do."""
+    error = {"type": kind, "message": message, "problems": problems or []}
+    return JsonResponse({"error": error}, status=status)
