@@ -69,6 +69,9 @@ class NotingProducer:
 
     def publish(self, body: Any, **options: Any) -> Any:
         """Publish as kombu's does. Raises ExecutionExistsError, see :func:`must_be_new`."""
+        if isinstance(body, dict) and body.get("type") == "task-sent":
+            # Celery's has the task's own name there, and who gets it behind the worker's events would show that one.
+            body = {**body, "name": self._ref}
         headers = options.get("headers") or {}
         is_first = headers.get("id") == self._task_id and not headers.get("retries")
         store = record_store(self._app) if is_first else None
