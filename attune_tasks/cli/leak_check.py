@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,12 +19,15 @@ from attune_tasks.cli.parameters import parameter_options, read_parameters
 
 if TYPE_CHECKING:
     from attune_tasks._celery.leaks.client import CheckOptions, CheckResult, RemoteCheck
+    from attune_tasks.leaks import Row
     from attune_tasks.result import ExecutionResult
 
 __all__ = ["leak_check"]
 
 _LEAK: Final = 1
 _CANARY_SECONDS: Final = 120.0
+_TOO_SHORT: Final = re.compile("ended too soon|ended before all of its memory was looked at")
+_LONGER: Final = "--seconds has it stay longer"
 
 
 @click.command("leak-check")
@@ -44,6 +48,12 @@ _CANARY_SECONDS: Final = 120.0
     default=30.0,
     show_default=True,
     help="For the search of all files that have changed, at the end.",
+)
+@click.option(
+    "--seconds",
+    metavar="S",
+    type=click.FloatRange(min=0, max=30),
+    help="How long each canary action stays to be looked at, where the worker's host is busy; default: 1.",
 )
 @click.option("--own-redis", is_flag=True, help="MONITOR shows all that any client says: only where it is yours alone.")
 @click.option("--flower", metavar="URL", help="Where Flower is; default: http://127.0.0.1:5555, if there.")
@@ -67,6 +77,7 @@ def leak_check(  # noqa: PLR0913 - one per option
     flower: str | None,
     vault_audit_log: str | None,
     file_seconds: float,
+    seconds: float | None,
     self_test: bool,
     as_json: bool,
 ) -> None:
@@ -75,15 +86,7 @@ def leak_check(  # noqa: PLR0913 - one per option
     The worker takes part where its setting leak_check.enabled says so. Processes, memory and files are looked at there;
     no value comes back. Ends with 1 where a secret shows.
     """
-    if (real or pairs or document) and ref is None:
-        msg = "--real, -p and --parameters are for an action REF"
-        raise click.UsageError(msg)
-    if canary_ref and ref is not None:
-        msg = "--canary-ref is for the canary actions: with REF use --real"
-        raise click.UsageError(msg)
-    if self_test and (ref is not None or canary_ref or worker):
-        msg = "--self-test has actions and a worker of its own: leave out REF, --canary-ref and --worker"
-        raise click.UsageError(msg)
+    _refuse_what_does_not_go_together(context.params)
     if real and not yes:
         click.confirm(f"Run {ref} with its real secrets, and look for them?", abort=True, err=True)
     app = load_app(context)
@@ -94,15 +97,33 @@ def leak_check(  # noqa: PLR0913 - one per option
         context.exit(_test_itself(app, context.find_root().obj or DEFAULT_APP, options, as_json=as_json))
     with asking("nothing was looked at"), RemoteCheck(app, find_worker(app, worker), options) as check:
         if ref is None:
-            failed = _run_canaries(check, canary_ref)
+            failed = _run_canaries(check, canary_ref, seconds)
         else:
             failed = _run_own(check, ref, read_parameters(pairs, document, None), real=real)
         found = check.end()
+    if ref is None:
+        found = replace(found, rows=tuple(map(_with_hint, found.rows)))
     _show(found, as_json=as_json)
     if found.leaks:
         context.exit(_LEAK)
     if failed:
         context.exit(ERROR)
+
+
+def _refuse_what_does_not_go_together(given: dict[str, Any]) -> None:
+    is_own = given["ref"] is not None
+    if (given["real"] or given["pairs"] or given["document"]) and not is_own:
+        msg = "--real, -p and --parameters are for an action REF"
+        raise click.UsageError(msg)
+    if given["seconds"] is not None and (is_own or given["self_test"]):
+        msg = "--seconds is for the canary actions: REF and the self-test take the time that they need"
+        raise click.UsageError(msg)
+    if given["canary_ref"] and is_own:
+        msg = "--canary-ref is for the canary actions: with REF use --real"
+        raise click.UsageError(msg)
+    if given["self_test"] and (is_own or given["canary_ref"] or given["worker"]):
+        msg = "--self-test has actions and a worker of its own: leave out REF, --canary-ref and --worker"
+        raise click.UsageError(msg)
 
 
 def _test_itself(app: Any, app_name: str, options: CheckOptions, *, as_json: bool) -> int:
@@ -119,14 +140,16 @@ def _test_itself(app: Any, app_name: str, options: CheckOptions, *, as_json: boo
     return _LEAK if any(each.verdict == "clean" for each in caught) else SUCCEEDED
 
 
-def _run_canaries(check: RemoteCheck, canary_ref: str | None) -> bool:
+def _run_canaries(check: RemoteCheck, canary_ref: str | None, seconds: float | None) -> bool:
     """Run all canary actions; give whether one did not end as it should."""
     failed = False
     refs = {"canary": canary_ref} if canary_ref else {}
     for ref, runtime in check.canaries:
         complain(f"{ref} ({runtime}) …")
-        result = check.run(ref, refs=refs, timeout=_CANARY_SECONDS)
-        if result.status != ("failed" if ref.endswith("_fails") else "succeeded"):
+        fails = ref.endswith("_fails")  # at once, however long it may stay
+        stays = {} if fails or seconds is None else {"seconds": seconds}
+        result = check.run(ref, stays, refs=refs, timeout=_CANARY_SECONDS)
+        if result.status != ("failed" if fails else "succeeded"):
             complain(f"{ref} did not end as it should: {_end_of(result)}")
             failed = True
     return failed
@@ -138,6 +161,11 @@ def _run_own(check: RemoteCheck, ref: str, parameters: dict[str, Any], *, real: 
     result = check.run(ref, parameters, real=real)
     complain(f"{ref}: {_end_of(result)}")
     return result.status == "error"
+
+
+def _with_hint(row: Row) -> Row:
+    """Say in a canary's row, where it was too short, by what it is longer."""
+    return replace(row, why=_TOO_SHORT.sub(rf"\g<0> ({_LONGER})", row.why)) if row.why else row
 
 
 def _end_of(result: ExecutionResult) -> str:

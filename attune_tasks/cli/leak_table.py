@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attune_tasks.cli.tables import table
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["told"]
 
+_BETWEEN_REASONS: Final = "; "
+"""As in :data:`attune_tasks.leaks.rows.BETWEEN_REASONS`: the command line loads that no sooner than it is needed."""
 _SHORT = {"clean": "clean", "LEAK": "LEAK", "not looked at": "-"}
 
 
@@ -34,13 +36,16 @@ def told(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _reasons(rows: Sequence[Row]) -> Iterator[str]:
-    """Say each reason once for a surface, with the runtimes where it does not hold for all."""
+    """Say each reason once, with the surfaces, and the runtimes where it does not hold for all."""
     runtimes = {row.runtime for row in rows}
-    reasons: dict[tuple[str, str, str], list[str]] = {}
+    concerned: dict[tuple[str, str, str], dict[str, None]] = {}
     for row in rows:
-        if row.why:
-            what = "not looked at" if row.verdict == "not looked at" else "not seen"
-            reasons.setdefault((row.surface, what, row.why), []).append(row.runtime)
-    for (surface, what, why), concerned in reasons.items():
-        of = "" if set(concerned) == runtimes else f" ({', '.join(concerned)})"
-        yield f"{surface}{of}: {what}: {why}"
+        what = "not looked at" if row.verdict == "not looked at" else "not seen"
+        for why in filter(None, row.why.split(_BETWEEN_REASONS)):
+            concerned.setdefault((row.surface, what, why), {})[row.runtime] = None
+    reasons: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (surface, what, why), of in concerned.items():
+        reasons.setdefault((what, why, tuple(of)), []).append(surface)
+    for (what, why, some), surfaces in reasons.items():
+        where = "" if set(some) == runtimes else f" ({', '.join(some)})"
+        yield f"{', '.join(surfaces)}{where}: {what}: {why}"

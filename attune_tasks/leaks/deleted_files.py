@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.leaks.execution_trees import NONE_SEEN
 from attune_tasks.leaks.file_search import FileSearch, Spent
 from attune_tasks.leaks.findings import Findings
@@ -15,7 +16,7 @@ from attune_tasks.leaks.surface import Seeker, Watched
 __all__ = ["DeletedFiles"]
 
 _MARK: Final = " (deleted)"
-_BLIND: Final = "what its processes have open can't be read: run it as root"
+_BLIND: Final = f"what its processes have open can't be read: {AS_ROOT}"
 
 
 class DeletedFiles:

@@ -16,7 +16,7 @@ from attune_tasks.proc import below, read
 
 __all__ = ["NONE_SEEN", "ExecutionTrees", "OpenFile", "SeenProcess"]
 
-NONE_SEEN: Final = "none of its processes was seen: it was over too soon, or its launcher was not found"
+NONE_SEEN: Final = "none of its processes was seen: it ended too soon, or its launcher was not found"
 """Why a surface of processes was not looked at."""
 
 _K = TypeVar("_K")

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final, TypeVar
 
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.leaks.execution_trees import ExecutionTrees
 from attune_tasks.leaks.file_bytes import read_file
 from attune_tasks.leaks.findings import Findings
@@ -104,8 +105,7 @@ class FileSearch:
 
     def tell(self) -> None:
         """Say what of the files was not seen."""
-        as_root = "run it as root to look at them"
-        _tell(self._findings, self._unreadable, f"changed files that can't be read: {as_root}")
+        _tell(self._findings, self._unreadable, f"changed files that can't be read: {AS_ROOT}")
         _tell(
             self._findings, self._left.values(), "changed files for which no bytes were left of what one look may read"
         )

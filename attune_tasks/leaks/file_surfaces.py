@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.leaks.deleted_files import DeletedFiles
 from attune_tasks.leaks.execution_trees import NONE_SEEN, ExecutionTrees, SeenProcess
 from attune_tasks.leaks.folder_surface import FolderSurface, Pace, Shared
@@ -18,7 +19,7 @@ from attune_tasks.leaks.surface import Seeker, Surface, Watched
 
 __all__ = ["FileRoots", "file_surfaces"]
 
-_BLIND: Final = "the working folder of its processes can't be read: run it as root"
+_BLIND: Final = f"the working folder of its processes can't be read: {AS_ROOT}"
 
 
 def _temporary() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.leaks.execution_trees import ExecutionTrees
 from attune_tasks.leaks.file_search import FileSearch, Spent
 from attune_tasks.leaks.findings import Findings
@@ -104,7 +105,7 @@ class FolderSurface:
         self.tell_unseen(executions)
         if walk.waiting:
             self.findings.partly(
-                f"{len(walk.waiting)} folders were left when the {pace.end_seconds:g} s for them were over,"
+                f"{len(walk.waiting)} folders were left when the {pace.end_seconds:.2g} s for them were over,"
                 f" for instance {walk.waiting[0]}"
             )
         if pace.look_seconds and slowest > _SLOW + pace.pause:
@@ -121,7 +122,7 @@ class FolderSurface:
         if executions and not self._walk.listed:
             roots = ", ".join(self._walk.roots)
             without_time = "there was no time for it" if self._walk.waiting else "no such folder"
-            self.findings.not_looked_at(f"{roots}: {'run it as root' if self._walk.unreadable else without_time}")
+            self.findings.not_looked_at(f"{roots}: {AS_ROOT if self._walk.unreadable else without_time}")
 
     def _add_roots(self) -> None:
         for root in self._roots_of(self._shared.trees):
@@ -135,6 +136,8 @@ class FolderSurface:
         walk = self._walk
         if walk.unreadable and walk.listed:
             first = next(iter(walk.unreadable))
-            self.findings.partly(f"folders that can't be looked into ({len(walk.unreadable)}, for instance {first})")
+            self.findings.partly(
+                f"folders that can't be looked into: {AS_ROOT} ({len(walk.unreadable)}, for instance {first})"
+            )
         for folder in walk.too_long:
             self.findings.partly(f"{folder} has more entries than are looked at")

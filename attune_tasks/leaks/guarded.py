@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attune_tasks.errors import place_of
 from attune_tasks.leaks.rows import Row
@@ -19,6 +19,12 @@ class Guarded:
         self.surface = surface
         self.name = surface.name
         self._fault = ""
+
+    @property
+    def gone_through(self) -> Mapping[int, float]:
+        """Give what :class:`MemorySurface` says of the executions; nothing for a surface without memory."""
+        told: Mapping[int, float] = getattr(self.surface, "gone_through", {})
+        return told
 
     def begin(self) -> None:
         """Begin, unless it can't."""
@@ -50,4 +56,4 @@ class Guarded:
         return [leaks.get(runtime) or Row(self.name, runtime, "not looked at", self._fault) for runtime in runtimes]
 
     def _note(self, error: Exception) -> None:
-        self._fault = self._fault or f"the look itself failed: {type(error).__name__} at {place_of(error)}; report this"
+        self._fault = self._fault or f"the look itself failed: {type(error).__name__} at {place_of(error)}: report this"

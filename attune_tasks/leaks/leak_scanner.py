@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from attune_tasks.leaks.canary_secrets import CanarySecrets
 from attune_tasks.leaks.file_surfaces import FileRoots, file_surfaces
 from attune_tasks.leaks.findings import Findings
 from attune_tasks.leaks.log_records import LogRecords
+from attune_tasks.leaks.processes import process_surfaces
 from attune_tasks.leaks.report import LeakReport
 from attune_tasks.leaks.rows import Row
 from attune_tasks.leaks.seeker import ValueSeeker
@@ -27,8 +27,6 @@ from attune_tasks.result import ExecutionResult
 from attune_tasks.settings import LoadedSettings, Settings, load_settings
 
 __all__ = ["LeakScanner"]
-
-_PROCESSES = "attune_tasks.leaks.processes"
 
 
 class LeakScanner:
@@ -123,6 +121,4 @@ def _surfaces(seeker: ValueSeeker, settings: Settings, *, whole_machine: bool) -
     surfaces = file_surfaces(
         seeker, sources=[secrets_file] if secrets_file else [], roots=FileRoots() if whole_machine else here
     )
-    if importlib.util.find_spec(_PROCESSES) is not None:
-        surfaces += importlib.import_module(_PROCESSES).process_surfaces(seeker)
-    return surfaces
+    return [*surfaces, *process_surfaces(seeker)]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-__all__ = ["Hit", "Row", "Verdict"]
+__all__ = ["BETWEEN_REASONS", "Hit", "Row", "Verdict"]
 
 Verdict = Literal["clean", "LEAK", "not looked at"]
+
+BETWEEN_REASONS: Final = "; "
+"""In :attr:`Row.why`; no reason by itself has it."""
 
 
 @dataclass(frozen=True, slots=True)

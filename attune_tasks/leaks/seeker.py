@@ -53,6 +53,11 @@ class ValueSeeker:
         # Replaced as a whole: another thread may be seeking.
         self._search = Search(variants)
 
+    @property
+    def longest(self) -> int:
+        """Give how many bytes a form that is looked for covers at the most, with line breaks in it."""
+        return self._search.longest
+
     def find(self, data: bytes) -> list[Found]:
         """Give what stands in `data`, each once."""
         names = sorted(self._search.names_in(data))

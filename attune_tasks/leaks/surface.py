@@ -23,6 +23,10 @@ class Found(NamedTuple):
 class Seeker(Protocol):
     """Knows the values, and shows none."""
 
+    @property
+    def longest(self) -> int:
+        """Give how many bytes one of their forms covers at the most."""
+
     def find(self, data: bytes) -> Sequence[Found]:
         """Give what stands in `data`, each once."""
 

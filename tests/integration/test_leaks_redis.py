@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -256,7 +257,7 @@ def test_a_server_that_hangs_from_the_beginning_is_not_waited_for(tmp_path: Path
     app.close()
 
 
-def test_what_is_too_much_to_be_looked_at_is_said(own_redis: RedisServer) -> None:
+def test_what_is_too_much_to_be_looked_at_is_said(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     database = own_redis.new_database()
     app = Celery("full", broker=own_redis.url(database), backend=own_redis.url(database), set_as_current=False)
     with own_redis.client(database) as client:
@@ -266,8 +267,16 @@ def test_what_is_too_much_to_be_looked_at_is_said(own_redis: RedisServer) -> Non
     watch = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME), *names))
     rows = watch.end_of_nothing()
     assert "key celery, list: there is more than is looked at" in rows["broker keys"].why
-    too_many, too_slow = "keys attune:{full}:*: there is more than is looked at", "entries it was too much"
+    too_many, too_slow = "keys attune:{full}:*: there is more than is looked at", "s for one look were used up"
     assert too_many in rows["backend keys"].why or too_slow in rows["backend keys"].why  # by the machine's speed
+    monkeypatch.setattr("attune_tasks._celery.leaks.keys._END_BOUND", 0.0001)
+    rows = Watch(app, lambda seeker: only(celery_surfaces(app, seeker, NAME), *names)).end_of_nothing()
+    for name, extent in (
+        ("broker keys", "3000 messages, and what belongs to them"),
+        ("backend keys", r"a database of 80\d\d keys"),
+    ):
+        said = rf"1 entries \(0 KiB\) were looked at, of {extent}, then the 0.0001 s for one look were used up"
+        assert re.search(said, rows[name].why), rows[name]
     app.close()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.leaks.file_surfaces import FileRoots, file_surfaces
 from attune_tasks.packs import PackRegistry
 from tests.leak_runs import CONTROLS as PACKS
@@ -109,8 +110,8 @@ def test_an_ordinary_user_is_told_what_it_can_not_see(runtime: str, ordinary_use
     assert rows["home"][0] == "clean"
     verdict, why = rows["changed files"]
     assert verdict == "clean"
-    assert "can't be looked into (1" in why
-    assert "can't be read: run it as root" in why
+    assert f"can't be looked into: {AS_ROOT} (1" in why
+    assert "can't be read: start the worker as root" in why
 
 
 @pytest.mark.parametrize("control", ["deleted_file", "working_folder_file"])

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.leaks.processes import process_surfaces
 from attune_tasks.leaks.seeker import ValueSeeker
 from tests.ordinary import OrdinaryUser
@@ -118,8 +119,8 @@ def test_an_ordinary_user_is_told_what_it_cannot_see_and_how_to_see_it(ordinary_
     rows = looked_at_by(ordinary_user, "honest.python").rows
     for name in ("launcher memory", "main process memory", "seen by another user"):
         assert rows[name].verdict == "not looked at", rows[name]
-        assert "run the worker as root" in rows[name].why
-    assert rows["seen by another user"].why == "only root can become another user: run the worker as root"
+        assert "start the worker as root" in rows[name].why
+    assert rows["seen by another user"].why == f"only root can become another user: {AS_ROOT}"
     # The action is a fork of its launcher, which is closed; what it has started by exec is not.
     for name in ("environ", "open files", "mapped files", "names of working folders"):
         assert rows[name].verdict == "clean", rows[name]

@@ -148,4 +148,14 @@ print(row.verdict, row.why)
     with process(tmp_path, WAITS) as pid:
         said = ordinary_user.run(code.replace("sys.argv[1]", repr(str(pid))))
     assert said.startswith("not looked at the worker's log is no file that can be read here")
-    assert "run as root" in said
+    assert "start the worker as root" in said
+
+
+def test_a_form_too_long_to_be_found_in_pieces_is_said_of_a_log_file(tmp_path: Path) -> None:
+    log = surface()
+    log._findings.seeker.add(1, {"long": "a1b2c3d4" * 8000})  # type: ignore[attr-defined]
+    with process(tmp_path, WAITS) as pid:
+        log.begin()
+        log.look(watched(pid))
+    # It has ended by now, and has no command line any more.
+    assert "longer than 256 KiB" in row_of(log, watched(pid)).why

@@ -11,7 +11,7 @@ import pytest
 from attune_tasks._celery.leaks.base import CelerySurface
 from attune_tasks._celery.leaks.flower_pages import FlowerPages
 from attune_tasks._celery.leaks.monitor import command_of, unescaped
-from attune_tasks._celery.leaks.readings import Seam, readings
+from attune_tasks._celery.leaks.readings import Seam, readings, unseen_at_seams
 from attune_tasks.leaks import ValueSeeker
 from attune_tasks.leaks.canaries import make_canary
 
@@ -53,11 +53,30 @@ def test_anything_can_be_read(data: bytes) -> None:
 def test_what_two_pieces_share_is_found() -> None:
     seeker = ValueSeeker()
     seeker.add(1, {"token": VALUE})
-    data, seam = VALUE.encode(), Seam()
+    data, seam = VALUE.encode(), Seam(seeker)
     pieces = [seam.joined(data[at : at + 7]) for at in range(0, len(data), 7)]
     assert seeker.find(pieces[-1])
     assert len(seam.joined(b"x" * 100_000)) > 100_000
     assert len(seam.joined(b"")) < 10_000
+
+
+@pytest.mark.parametrize("form", [str.encode, lambda text: text.encode().hex(":").encode()])
+def test_a_value_as_long_as_a_key_is_found_where_it_comes_in_pieces_also_in_a_longer_form(
+    form: Callable[[str], bytes],
+) -> None:
+    value = base64.b64encode(bytes(number * 7 % 251 for number in range(2400))).decode()
+    seeker = ValueSeeker()
+    seeker.add(1, {"key": value})
+    assert seeker.longest > 12_000
+    assert unseen_at_seams(seeker) == ""
+    data, seam = form(value), Seam(seeker)
+    middle = len(data) // 2
+    assert [bool(seeker.find(seam.joined(piece))) for piece in (data[:middle], data[middle:])] == [False, True]
+    seeker.add(1, {"long": value * 20})
+    assert "longer than 256 KiB" in unseen_at_seams(seeker)
+    assert len(Seam(seeker).joined(b"x" * 1_000_000)) == 1_000_000
+    seam.joined(b"x" * 1_000_000)
+    assert len(seam.joined(b"")) == 256 << 10
 
 
 def test_what_monitor_escapes_is_unescaped() -> None:

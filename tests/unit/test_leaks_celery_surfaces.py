@@ -11,7 +11,10 @@ import pytest
 from celery import Celery
 
 import attune_tasks
+from attune_tasks._celery.leaks import keys
 from attune_tasks._celery.leaks.controls import CONTROLS
+from attune_tasks._celery.leaks.folder_keys import EmbeddedBrokerKeys
+from attune_tasks._celery.leaks.keys import KeysSurface, Place
 from attune_tasks._celery.leaks.surfaces import celery_surfaces
 from attune_tasks.leaks import Row, ValueSeeker, Watched
 from attune_tasks.leaks.canaries import make_short_canary
@@ -72,6 +75,29 @@ def test_a_backend_of_files_is_looked_at(tmp_path: Path) -> None:
         app.backend.forget("task-7")  # a SUCCESS is not written over
         app.backend.store_result("task-7", {"text": "harmless"}, "SUCCESS")
         assert {row.verdict for row in rows_of(app, "backend keys", "result").values()} == {"clean"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (60.0, "3 entries (98304 KiB) were looked at, of 4 files, then the 64 MiB for one look were used up"),
+        (0.0, "1 entries (32768 KiB) were looked at, of 4 files, then the 0 s for one look were used up"),
+    ],
+)
+def test_where_a_look_ends_before_all_was_seen_it_says_how_far_it_came_and_why(
+    seconds: float, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Source(EmbeddedBrokerKeys):
+        def read(self, *_: Any) -> Iterator[Place]:
+            yield from (Place("here", bytes(32 << 20)) for _ in range(4))
+
+    for number in range(4):
+        (tmp_path / str(number)).touch()
+    monkeypatch.setattr(keys, "_END_BOUND", seconds)
+    surface = KeysSurface("broker keys", ValueSeeker(), Source(tmp_path))
+    surface.begin()
+    (row,) = surface.end([Watched(7, "task-7", "python", is_over=True)])
+    assert (row.verdict, row.why) == ("clean", said)
 
 
 def test_an_error_is_looked_at_in_all_its_parts(tmp_path: Path) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from attune_tasks._celery.leaks.self_test import Caught, _caught, _fault_of
+from pathlib import Path
+from typing import Any
+
+from attune_tasks._celery.leaks.client import CheckResult
+from attune_tasks._celery.leaks.controls import CONTROLS
+from attune_tasks._celery.leaks.self_test import Caught, _caught, _fault_of, run_controls
 from attune_tasks.leaks import Hit, Row
 from attune_tasks.result import ExecutionResult
 
@@ -30,3 +35,58 @@ def test_what_a_control_leaks_in_its_error_is_not_told() -> None:
     failed = ExecutionResult(7, "leak_controls.reversed_error", "failed", error=error)
     assert _fault_of("leak_controls.reversed_error", failed) == ""
     assert _fault_of("leak_controls.memory", failed) == "failed: yranac"
+
+
+class Check:
+    """Stands for the worker's side: what is missed, and how long, is a matter of load."""
+
+    def __init__(self) -> None:
+        """Have run nothing yet."""
+        self.controls = [("leak_controls.environment", ["environ"]), ("leak_controls.main_memory", ["memory"])]
+        self.ran: dict[str, Any] = {}
+        self.sent: dict[str, tuple[str, int]] = {}
+
+    def run(self, ref: str, parameters: dict[str, Any], **more: Any) -> ExecutionResult:
+        """Note an action; of memory, tell what was gone through."""
+        self.ran[ref] = (parameters, more["timeout"])
+        if meanwhile := more["meanwhile"]:
+            folder = Path(parameters["folder"])
+            meanwhile({"main process memory": 5.0})
+            (folder / "leaks").write_text("7.5")
+            for begun in ({}, {"main process memory": 7.0}, {"launcher memory": 8.0}):
+                meanwhile(begun)
+                assert not (folder / "seen").exists()
+            meanwhile({"main process memory": 7.5})
+            assert (folder / "seen").exists()
+        return ExecutionResult(7, ref, "succeeded")
+
+    def send_control(self, number: int, label: str, timeout: float, seconds: int = 2) -> str:
+        """Note a message."""
+        assert timeout > seconds
+        self.sent[label] = (CONTROLS[number].surface, seconds)
+        return ""
+
+    def end(self) -> CheckResult:
+        """Have found nothing."""
+        return CheckResult((), ())
+
+
+def test_what_is_missed_is_tried_again_for_longer_a_message_too(tmp_path: Path) -> None:
+    check: Any = Check()
+    missed = run_controls(check, lambda _: None, tmp_path)
+    assert {each.verdict for each in missed} == {"clean"}
+    sent = dict(check.sent)
+    assert {seconds for _, seconds in sent.values()} == {2}
+    assert {"broker keys", "commands (MONITOR)", "events"} == {surface for surface, _ in sent.values()}
+    check.ran.clear()
+    again = run_controls(check, lambda _: None, tmp_path, missed)
+    assert [(each.surface, each.control) for each in again] == [(each.surface, each.control) for each in missed]
+    assert check.ran["leak_controls.environment"][0] == {"seconds": 20}
+    assert {label: seconds for label, (_, seconds) in check.sent.items()} == dict.fromkeys(sent, 20)
+
+
+def test_a_leak_in_memory_stays_until_all_of_it_was_looked_at_since_then(tmp_path: Path) -> None:
+    check: Any = Check()
+    run_controls(check, lambda _: None, tmp_path)
+    parameters, timeout = check.ran["leak_controls.main_memory"]
+    assert parameters["seconds"] == 60 < timeout

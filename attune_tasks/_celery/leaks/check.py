@@ -24,6 +24,8 @@ Tell = Callable[[int, Mapping[str, str]], None]
 
 _SURFACE_TAG: Final = "surface="
 _INTERVAL: Final = 0.1
+_LONGEST_CONTROL: Final = 60
+"""Seconds."""
 _IDLE_SECONDS: Final = 120.0
 """After which a check ends that nobody asks about: its client is gone."""
 
@@ -45,11 +47,12 @@ class Check:
         main_pid: int,
         seeker: ValueSeeker,
         surfaces: Sequence[Surface],
-        send: Callable[[int, str, Tell], SentControl] | None = None,
+        send: Callable[[int, str, Tell, int], SentControl] | None = None,
     ) -> None:
         """Watch nobody yet.
 
-        `send` sends a control by its number, with a value, and tells before whose it is; None: this worker has none.
+        `send` sends a control by its number, with a value, and tells before whose it is; it stays for so many
+        seconds. None: this worker has none.
         """
         self._send = send
         self._registry = registry
@@ -96,7 +99,8 @@ class Check:
         if op == "watch":
             return self._watch(request)
         if op == "send":
-            return self._send_control(int(request["number"]), str(request["label"]))
+            seconds = min(_LONGEST_CONTROL, int(request["seconds"]))
+            return self._send_control(int(request["number"]), str(request["label"]), seconds)
         if op == "over":
             return self._over(int(request["execution_id"]), int(request.get("core_dumps") or 0))
         if op == "end":
@@ -104,7 +108,15 @@ class Check:
         elif op == "close":
             self._ended.set()
             self._closed.set()
-        return self._told()
+        told = self._told()
+        if "execution_id" in request:
+            told["gone_through"] = self._gone_through(int(request["execution_id"]))
+        return told
+
+    def _gone_through(self, execution_id: int) -> dict[str, float]:
+        return {
+            each.name: each.gone_through[execution_id] for each in self._surfaces if execution_id in each.gone_through
+        }
 
     def _told(self) -> dict[str, Any]:
         told: dict[str, Any] = {"phase": self._phase}
@@ -137,7 +149,7 @@ class Check:
         self._add(number, task_id, label, real=bool(request.get("real")), refs=refs)
         return {"runtime": _label(action), "secrets": sorted(action.secrets)}
 
-    def _send_control(self, number: int, label: str) -> dict[str, Any]:
+    def _send_control(self, number: int, label: str, seconds: int) -> dict[str, Any]:
         """Send a control whose value the sender leaks: it is made here, for no client is to know one."""
         if self._send is None:
             return {"refused": "this worker has no controls: the setting leak_check.controls is off"}
@@ -146,7 +158,7 @@ class Check:
             self._seeker.add(execution_id, secrets)
             self._add(execution_id, task_id_of(execution_id), label)
 
-        sent = self._send(number, make_short_canary(), tell)
+        sent = self._send(number, make_short_canary(), tell, seconds)
         return {"execution_id": str(sent.execution_id), "task_id": sent.task_id, "runs": sent.runs}
 
     def _add(

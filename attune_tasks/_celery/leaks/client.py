@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -28,8 +28,10 @@ _END_SECONDS: Final = 300.0
 _PAUSE: Final = 0.2
 _WORD_SECONDS: Final = 30.0
 """Between two words to the scanner, which ends two minutes after the last."""
-_PARKED_SECONDS: Final = 2.0
-"""For which a message is looked at that only waits."""
+_LOOK_SECONDS: Final = 0.5
+"""Between two questions about an execution that ends when it was looked at."""
+_CONTROL_SECONDS: Final = 2
+"""For which a message is looked at that leaks on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class RemoteCheck:
         """Have the worker clean up."""
         self._close()
 
-    def run(
+    def run(  # noqa: PLR0913 - what is run, with what, and how long it is waited for
         self,
         ref: str,
         parameters: Mapping[str, Any] | None = None,
@@ -128,34 +130,37 @@ class RemoteCheck:
         real: bool = False,
         refs: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        meanwhile: Callable[[Mapping[str, float]], None] | None = None,
     ) -> ExecutionResult:
         """Run one action while it is looked at, and wait for its end.
 
         It gets canaries for its secrets; with `real` the secrets themselves; and what `refs` names, secret name to
-        reference, is fetched. Raises AttuneTasksError, and ResultTimeoutError.
+        reference, is fetched. `meanwhile` is told, some times a second, by surface of memory when the last look began
+        (time.monotonic() of the worker's host) that went through all of it. Raises AttuneTasksError, and
+        ResultTimeoutError.
         """
         execution_id = new_execution_id()
         ids = {"execution_id": str(execution_id), "task_id": task_id_of(execution_id)}
         self._ask("watch", ref=ref, real=real, refs=dict(refs or {}), **ids)
         handle = enqueue(ref, parameters, queue=self._queue, execution_id=execution_id, app=self._app)
-        result = self._result_of(handle, timeout)
+        result = self._result_of(handle, timeout, meanwhile)
         value = result.result
         dumps = value.get("core_dumps") if isinstance(value, Mapping) else 0
         self._ask("over", execution_id=ids["execution_id"], core_dumps=dumps if isinstance(dumps, int) else 0)
         return result
 
-    def send_control(self, number: int, label: str, timeout: float) -> str:
+    def send_control(self, number: int, label: str, timeout: float, seconds: int = _CONTROL_SECONDS) -> str:
         """Have a control sent whose message leaks, and wait for its end; give what went wrong with it, if anything.
 
-        Raises AttuneTasksError.
+        It stays for `seconds`, of which the worker takes 60 at most. Raises AttuneTasksError.
         """
         fault = ""
-        sent = self._ask("send", number=number, label=label)
+        sent = self._ask("send", number=number, label=label, seconds=seconds)
         if sent["runs"]:
             result = self._result_of(Handle(self._app.AsyncResult(str(sent["task_id"]))), timeout)
             fault = result.error["message"] if result.error else ""
         else:
-            time.sleep(_PARKED_SECONDS)
+            time.sleep(seconds)
         self._ask("over", execution_id=str(sent["execution_id"]))
         return fault
 
@@ -171,17 +176,25 @@ class RemoteCheck:
             return CheckResult(rows, tuple(map(str, told["ignored"])), tuple(map(str, told["without_canary"])))
         raise AttuneTasksError(msg)
 
-    def _result_of(self, handle: Handle, timeout: float | None) -> ExecutionResult:
+    def _result_of(
+        self,
+        handle: Handle,
+        timeout: float | None,
+        meanwhile: Callable[[Mapping[str, float]], None] | None = None,
+    ) -> ExecutionResult:
         """Wait for the end, and meanwhile let the scanner know that somebody does: else it would end itself."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
+        pause = _WORD_SECONDS if meanwhile is None else _LOOK_SECONDS
         while True:
             left = max(0.0, deadline - time.monotonic())
             try:
-                return handle.result(min(left, _WORD_SECONDS))
+                return handle.result(min(left, pause))
             except ResultTimeoutError:
-                if left <= _WORD_SECONDS:
+                if left <= pause:
                     raise
-            self._ask("poll")
+            told = self._ask("poll", execution_id=str(handle.execution_id))
+            if meanwhile is not None:
+                meanwhile({str(name): float(begun) for name, begun in told.get("gone_through", {}).items()})
 
     def _wait_for(self, phase: str, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds

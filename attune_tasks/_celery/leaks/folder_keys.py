@@ -49,6 +49,10 @@ class EmbeddedBrokerKeys:
                 path = Path(folder, name)
                 yield from _file(path, path.relative_to(self._folder))
 
+    def extent(self) -> str:
+        """Say how many files there are."""
+        return f"{sum(len(names) for _, _, names in os.walk(self._folder))} files"
+
 
 class EmbeddedBackendKeys:
     """The files of the embedded backend that are the executions' own."""
@@ -74,6 +78,10 @@ class EmbeddedBackendKeys:
             for path in folder.glob(f"{result.name}.unfinished-*"):
                 yield from _file(path, Path(path.name))
 
+    def extent(self) -> str:
+        """Say that nothing but results is looked at."""
+        return "the executions' results"
+
 
 class ValueKeys:
     """The stored values of another of Celery's backends that keeps one for a key: files, memcached, a cloud's."""
@@ -96,6 +104,10 @@ class ValueKeys:
             if value is not None:
                 shown = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
                 yield Place(f"key {shown}", value if isinstance(value, bytes) else str(value).encode())
+
+    def extent(self) -> str:
+        """Say that nothing but results is looked at."""
+        return "the executions' results"
 
 
 def _file(path: Path, shown: Path) -> Iterator[Place]:

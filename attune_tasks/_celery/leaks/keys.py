@@ -17,10 +17,11 @@ __all__ = ["KeySource", "KeysSurface", "Place"]
 
 _SWEEP_SECONDS: Final = 1.0
 """How often all that is ours is looked at while something runs; what is the executions' own, at each look."""
-_OPEN_SECONDS: Final = 3.0
+_OPEN_SECONDS: Final = 8.0
 _LOOK_BOUND: Final = 0.25
 _END_BOUND: Final = 5.0
 _BYTES: Final = 64 << 20
+_EXTENT_SECONDS: Final = 1.0
 _FAILURES: Final = 3
 
 
@@ -47,6 +48,9 @@ class KeySource(Protocol):
 
         0: not at all. Raises what a client raises.
         """
+
+    def extent(self) -> str:
+        """Say how much stands there in all: ``400 entries of 6 keys``. Raises what a client raises."""
 
 
 class KeysSurface(CelerySurface):
@@ -101,15 +105,17 @@ class KeysSurface(CelerySurface):
         deadline = time.monotonic() + seconds
         left = _BYTES
         try:
-            for number, place in enumerate(self._source.read(executions, sweep)):
+            for number, place in enumerate(self._source.read(executions, sweep), 1):
                 self._has_read = True
                 self._search(place.data, place.where)
                 if place.is_cut:
                     unseen.append(f"{place.where}: there is more than is looked at")
                 left -= len(place.data)
                 if left < 0 or time.monotonic() > deadline:
+                    why = f"the {_BYTES >> 20} MiB for one look" if left < 0 else f"the {seconds:g} s for one look"
                     unseen.append(
-                        f"after {number + 1} entries it was too much: use a server that has less, or empty it"
+                        f"{number} entries ({_BYTES - left >> 10} KiB) were looked at, of {self._extent()}, then {why}"
+                        " were used up"
                     )
                     break
         except Exception as error:  # noqa: BLE001 - as above
@@ -118,3 +124,9 @@ class KeysSurface(CelerySurface):
         else:
             self._has_read = True
         return unseen
+
+    def _extent(self) -> str:
+        try:
+            return in_time(self._source.extent, _EXTENT_SECONDS) if self._source is not None else ""
+        except Exception:  # noqa: BLE001 - as above; it is of no weight
+            return "how many, the server did not say in time"

@@ -9,7 +9,7 @@ from celery import Celery
 
 from attune_tasks._celery.leaks.base import CelerySurface
 from attune_tasks._celery.leaks.in_time import say
-from attune_tasks._celery.leaks.readings import Seam
+from attune_tasks._celery.leaks.readings import Seam, unseen_at_seams
 from attune_tasks._celery.leaks.redis_places import close_client
 from attune_tasks._celery.live_client import impatient
 from attune_tasks._celery.live_events import FIELD, OutputEvent, ProgressEvent, read_events
@@ -63,6 +63,8 @@ class LiveSurface(CelerySurface):
         if not self._read(executions, _ENTRIES_AT_END):
             self._not_looked_at("the shared state did not answer: see `attune-tasks doctor`")
         if self._state is not None:
+            if unseen := unseen_at_seams(self._findings.seeker):
+                self._partly(unseen)
             close_client(self._state.client)
         return super().end(executions)
 
@@ -99,7 +101,7 @@ class LiveSurface(CelerySurface):
             self._search(value, f"stream {key}, field {name.decode() if isinstance(name, bytes) else name}")
         for event in read_events(fields.get(FIELD, fields.get(FIELD.decode(), b""))):
             if isinstance(event, OutputEvent):
-                seam = self._seams.setdefault((execution_id, event.stream), Seam())
+                seam = self._seams.setdefault((execution_id, event.stream), Seam(self._findings.seeker))
                 self._search(seam.joined(event.text.encode(errors="surrogatepass")), f"stream {key}, {event.stream}")
             elif isinstance(event, ProgressEvent):
                 self._search(event.message, f"stream {key}, progress")

@@ -7,12 +7,14 @@ import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from attune_tasks._celery.leaks.base import CelerySurface
-from attune_tasks._celery.leaks.readings import Seam
+from attune_tasks._celery.leaks.readings import Seam, unseen_at_seams
 from attune_tasks.leaks import Row, Seeker, Watched
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.proc import read
 
 __all__ = ["LogSurface"]
@@ -25,10 +27,10 @@ _STANDARD: Final = ("1", "2")
 
 
 class _LogFile:
-    def __init__(self, file: BinaryIO, shown: str, start: int) -> None:
+    def __init__(self, file: BinaryIO, shown: str, start: int, seeker: Seeker) -> None:
         self.file = file
         self.shown = shown
-        self.seam = Seam()
+        self.seam = Seam(seeker)
         file.seek(start)
 
 
@@ -69,12 +71,14 @@ class LogSurface(CelerySurface):
         self.look(executions)
         for each in self._files.values():
             each.file.close()
+        if self._files and (unseen := unseen_at_seams(self._findings.seeker)):
+            self._partly(unseen)
         if self._lost_bytes:
             self._partly("there was more than is searched")
         if not self._files and not self._fed:
             self._not_looked_at(
                 "the worker's log is no file that can be read here, and no log record came from it:"
-                " start it with --logfile, or run as root"
+                f" start it with --logfile, or {AS_ROOT}"
             )
         elif not self._fed:
             self._partly("only what the worker's own log level lets through")
@@ -87,7 +91,7 @@ class LogSurface(CelerySurface):
                 place = (found.st_dev, found.st_ino)
                 if stat.S_ISREG(found.st_mode) and place not in self._files:
                     file = path.open("rb")
-                    self._files[place] = _LogFile(file, shown, max(0, found.st_size - before))
+                    self._files[place] = _LogFile(file, shown, max(0, found.st_size - before), self._findings.seeker)
 
     def _read(self) -> None:
         for each in self._files.values():
@@ -112,7 +116,7 @@ def _log_files(pid: int) -> Iterator[tuple[Path, str]]:
             if name in _STANDARD or (target.is_absolute() and _appends(pid, name)):
                 yield folder / name, str(target)
     arguments = [part.decode(errors="surrogateescape") for part in read(pid, "cmdline") or ()]
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):  # none, of one that has ended
         option, is_joined, value = argument.partition("=")
         if option in {"--logfile", "-f"}:
             path = Path(value if is_joined else following)

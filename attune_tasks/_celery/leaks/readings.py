@@ -13,27 +13,39 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-__all__ = ["Seam", "readings"]
+from attune_tasks.leaks import Seeker
+
+__all__ = ["Seam", "readings", "unseen_at_seams"]
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
 _DEEPEST: Final = 3
 _JSON_BYTES: Final = 4 << 20
-_OVERLAP: Final = 4096
-"""Bytes: longer than any form of a canary."""
+_LEAST: Final = 4096
+"""Bytes of an overlap: a value may become known behind its first piece. No form of a canary is longer."""
+_MOST: Final = 256 << 10
+"""Each piece is searched with the overlap: of a value of more than 20,000 letters the longest forms are longer."""
 
 
 class Seam:
     """Joins what comes in pieces, so that a value which two of them share is found."""
 
-    def __init__(self) -> None:
-        """Have nothing yet."""
+    def __init__(self, seeker: Seeker) -> None:
+        """Have nothing yet; `seeker` knows how long a form may be."""
+        self._seeker = seeker
         self._tail = b""
 
     def joined(self, piece: bytes) -> bytes:
         """Give a piece behind the end of those before it."""
         data = self._tail + piece
-        self._tail = data[-_OVERLAP:]
+        self._tail = data[-max(_LEAST, min(_MOST, self._seeker.longest)) :]
         return data
+
+
+def unseen_at_seams(seeker: Seeker) -> str:
+    """Say what is not found where it comes in pieces; empty: all is."""
+    if seeker.longest <= _MOST:
+        return ""
+    return f"a form of a secret that is longer than {_MOST >> 10} KiB, where it was written in pieces"
 
 
 def readings(data: bytes, depth: int = 0) -> Iterator[bytes]:

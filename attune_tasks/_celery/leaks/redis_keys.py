@@ -17,6 +17,7 @@ from attune_tasks._celery.leaks.redis_places import (
     broker_redis,
     close_client,
     glob_escaped,
+    length,
     read_key,
     scan,
     shown_key,
@@ -89,6 +90,12 @@ class RedisBrokerKeys:
                 yield from _places(client, key)
             yield from _scanned(client, self._replies, sweep)
 
+    def extent(self) -> str:
+        """Say how much stands at the keys of queues, and at those of what was taken from them."""
+        if self._redis is None:
+            return "nothing"
+        return f"{sum(length(self._redis.client, key) for key in self._keys)} messages, and what belongs to them"
+
 
 class RedisBackendKeys:
     """The tasks' results, and all within our prefix: claims, streams, notes."""
@@ -122,6 +129,11 @@ class RedisBackendKeys:
                     yield from _places(self._state.client, self._state.key(kind, each.execution_id))
         if sweep and self._state is not None:
             yield from _scanned(self._state.client, f"{glob_escaped(self._state.prefix)}*", sweep)
+
+    def extent(self) -> str:
+        """Say how many keys there are: those of others are not looked at, but have to be passed by."""
+        client = self._state.client if self._state is not None else self._client
+        return f"a database of {client.dbsize()} keys" if client is not None else "nothing"
 
 
 def _scanned(client: Any, pattern: str, seconds: float) -> Iterator[Place]:

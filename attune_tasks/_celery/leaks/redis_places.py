@@ -21,6 +21,7 @@ __all__ = [
     "broker_redis",
     "close_client",
     "glob_escaped",
+    "length",
     "read_key",
     "scan",
     "shown_key",
@@ -146,6 +147,13 @@ def read_key(client: Any, key: str | bytes) -> Iterator[Entry]:
             return
 
 
+def length(client: Any, key: str | bytes) -> int:
+    """Give the number of entries at a key."""
+    kind = client.type(key)
+    command = _LENGTHS.get(kind.decode() if isinstance(kind, bytes) else str(kind))
+    return int(client.execute_command(command, key)) if command else 0
+
+
 def _string(client: Any, key: str | bytes) -> Iterator[Entry]:
     data = _bytes(client.getrange(key, 0, _STRING_BYTES))
     yield Entry("string", data, is_cut=len(data) > _STRING_BYTES)
@@ -182,6 +190,15 @@ _READERS: Final[Mapping[str, Callable[[Any, str | bytes], Iterator[Entry]]]] = {
     "set": _set,
     "hash": _hash,
     "stream": _stream,
+}
+
+_LENGTHS: Final = {
+    "string": "EXISTS",
+    "list": "LLEN",
+    "zset": "ZCARD",
+    "set": "SCARD",
+    "hash": "HLEN",
+    "stream": "XLEN",
 }
 
 

@@ -57,9 +57,9 @@ def main() -> int:
     return 0
 
 
-def _send(task: ScannerTask, number: int, value: str, tell: Tell) -> SentControl:
+def _send(task: ScannerTask, number: int, value: str, tell: Tell, seconds: int) -> SentControl:
     """Send a control whose message leaks."""
-    return send_control(task.app, CONTROLS[number], value, tell, queue=task.queue)
+    return send_control(task.app, CONTROLS[number], value, tell, seconds=seconds, queue=task.queue)
 
 
 def _take_record(surfaces: list[LogSurface], message: bytes) -> None:

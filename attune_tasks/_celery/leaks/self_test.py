@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from attune_tasks._celery.leaks.client import RemoteCheck
-from attune_tasks._celery.leaks.controls import CONTROLS
+from attune_tasks._celery.leaks.controls import CONTROLS, Control
 from attune_tasks.errors import ResultTimeoutError
 from attune_tasks.known_packs import CONTROL_PACK
 from attune_tasks.leaks import Row, Verdict
@@ -19,7 +20,14 @@ __all__ = ["Caught", "run_controls"]
 _SECONDS: Final = 60.0
 _LONGER: Final = 20
 """Seconds for which a control stays that was missed at first."""
+_LONGEST: Final = 60
+"""Seconds for which a control of memory stays at most: it ends when all of the memory was looked at."""
 _LEAVES_A_FILE: Final = f"{CONTROL_PACK}.changed_file"
+_IN_MEMORY: Final = {
+    f"{CONTROL_PACK}.launcher_memory": "launcher memory",
+    f"{CONTROL_PACK}.main_memory": "main process memory",
+}
+"""Actions that leak into memory, which is gone through in pieces, and the surfaces that do."""
 _FAILS: Final = frozenset(control.action for control in CONTROLS if control.fails)
 """Actions that fail on purpose, with what leaks in their error's text: it is not to be shown."""
 
@@ -41,8 +49,8 @@ def run_controls(
 ) -> list[Caught]:
     """Run all controls of the worker, and give what each surface found of those that are made for it.
 
-    `folder`, on the worker's host, takes what must still be there at the end. With `again`, only those actions are run
-    that were missed, and each for longer: on a busy machine there are few looks. Raises AttuneTasksError.
+    `folder`, on the worker's host, takes what must still be there at the end. With `again`, only those are run that
+    were missed, and each for longer: on a busy machine there are few looks. Raises AttuneTasksError.
     """
     if again:
         return _run_again(check, say, folder, again)
@@ -50,13 +58,15 @@ def run_controls(
     said: dict[str, str] = {}
     for ref, _ in check.controls:
         say(ref)
-        said[ref] = _run(check, ref, _parameters(ref, folder))
+        said[ref] = _run_action(check, ref, folder)
     for number, control in enumerate(CONTROLS):
-        label = control.action if control.how == "secret" else f"{control.action} ({control.how})"
+        label = _label(control)
         if label not in said:
             say(label)
             said[label] = (
-                _run(check, label, {}) if control.how == "secret" else check.send_control(number, label, _SECONDS)
+                _run_action(check, label, folder)
+                if control.how == "secret"
+                else check.send_control(number, label, _SECONDS)
             )
         if (control.surface, label) not in expected:
             expected.append((control.surface, label))
@@ -65,22 +75,62 @@ def run_controls(
 
 
 def _run_again(check: RemoteCheck, say: Callable[[str], None], folder: Path, again: Sequence[Caught]) -> list[Caught]:
+    sent = {_label(control): number for number, control in enumerate(CONTROLS) if control.how != "secret"}
     said: dict[str, str] = {}
-    for ref in dict.fromkeys(each.control for each in again):
-        say(f"{ref}, once more and for longer")
-        said[ref] = _run(check, ref, {**_parameters(ref, folder), "seconds": _LONGER})
+    for label in dict.fromkeys(each.control for each in again):
+        say(f"{label}, once more and for longer")
+        if label in sent:
+            said[label] = check.send_control(sent[label], label, _SECONDS + _LONGER, _LONGER)
+        else:
+            said[label] = _run_action(check, label, folder, {"seconds": _LONGER})
     rows = check.end().rows
     return [_caught(each.surface, each.control, rows, said[each.control]) for each in again]
 
 
-def _parameters(ref: str, folder: Path) -> dict[str, Any]:
-    return {"folder": str(folder)} if ref == _LEAVES_A_FILE else {}
+def _label(control: Control) -> str:
+    return control.action if control.how == "secret" else f"{control.action} ({control.how})"
 
 
-def _run(check: RemoteCheck, ref: str, parameters: Mapping[str, Any]) -> str:
+def _run_action(check: RemoteCheck, ref: str, folder: Path, parameters: Mapping[str, Any] | None = None) -> str:
+    """Run an action, each as it has to be; give what went wrong with it, if anything."""
+    if ref in _IN_MEMORY:
+        stay = _Stay(Path(tempfile.mkdtemp(dir=folder)), _IN_MEMORY[ref])
+        given = {"seconds": _LONGEST, "folder": str(stay.folder)}
+        return _run(check, ref, given, _SECONDS + _LONGEST, stay.end_when_seen)
+    more = {"folder": str(folder)} if ref == _LEAVES_A_FILE else {}
+    return _run(check, ref, {**(parameters or {}), **more}, _SECONDS)
+
+
+class _Stay:
+    """Ends an action that leaks into memory, as soon as all of that was looked at since it leaked.
+
+    How long that takes is a matter of the machine's load: a fixed time would be too short on one, too long on another.
+    """
+
+    def __init__(self, folder: Path, surface: str) -> None:
+        self.folder = folder
+        self._surface = surface
+
+    def end_when_seen(self, gone_through: Mapping[str, float]) -> None:
+        """Take what :meth:`RemoteCheck.run` tells meanwhile."""
+        try:
+            since = float((self.folder / "leaks").read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return  # it does not leak yet
+        if gone_through.get(self._surface, 0.0) >= since:
+            (self.folder / "seen").touch()
+
+
+def _run(
+    check: RemoteCheck,
+    ref: str,
+    parameters: Mapping[str, Any],
+    timeout: float,
+    meanwhile: Callable[[Mapping[str, float]], None] | None = None,
+) -> str:
     """Run an action; give what went wrong with it, if anything."""
     try:
-        return _fault_of(ref, check.run(ref, parameters, timeout=_SECONDS))
+        return _fault_of(ref, check.run(ref, parameters, timeout=timeout, meanwhile=meanwhile))
     except ResultTimeoutError as error:
         return str(error)  # what it leaked has been there all the same
 

@@ -106,3 +106,6 @@ class _Several:
     def read(self, executions: Sequence[Watched], sweep: float) -> Iterator[Place]:
         for source in self._sources:
             yield from source.read(executions, sweep)
+
+    def extent(self) -> str:
+        return " and ".join(source.extent() for source in self._sources)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.leaks.findings import Findings
 from attune_tasks.leaks.processes.core_pattern import (
     CRASH_FOLDERS,
@@ -80,7 +81,7 @@ class CoreFiles:
                 " that is looked at"
             )
         elif self._pattern.is_absolute and not os.access(self._pattern.folder, os.R_OK | os.X_OK):
-            self._findings.not_looked_at(f"core dumps go to {self._pattern.folder}, which can't be read: run as root")
+            self._findings.not_looked_at(f"core dumps go to {self._pattern.folder}, which can't be read: {AS_ROOT}")
 
     def look(self, executions: Sequence[Watched]) -> None:
         """Look where the executions' processes are, and now and then elsewhere."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from attune_tasks import proc
 from attune_tasks.leaks.findings import Findings
 from attune_tasks.leaks.processes.memory import Chunk, chunks_of
+from attune_tasks.leaks.processes.tables import closed_to_us
 from attune_tasks.leaks.processes.texts import is_zombie
 from attune_tasks.leaks.processes.watching import Processes, Role, Seen
 from attune_tasks.leaks.rows import Row
@@ -42,6 +42,8 @@ class MemorySurface:
         self._whole_in_time: set[str] = set()
         """Of which the whole was gone through while executions ran."""
         self._closed: dict[str, str] = {}
+        self.gone_through: dict[int, float] = {}
+        """By execution, when the last look began that went through the whole: time.monotonic()."""
 
     def begin(self) -> None:
         """Nothing listens here."""
@@ -93,17 +95,17 @@ class MemorySurface:
                 chunk = next(walk.chunks, None)
             except OSError:
                 if not is_zombie(process.pid):
-                    why = (
-                        f"closed to user {os.geteuid()}, for it is undumpable or another user's: the memory of"
-                        f" {process}; run the worker as root"
-                    )
+                    why = closed_to_us([process.told])
                     self._closed |= {execution.runtime: why for execution in process.executions}
                 walk.pause()
                 return set()
             runtimes = {execution.runtime for execution in process.executions}
             if chunk is None:
                 walk.pause()
-                return set() if is_zombie(process.pid) else runtimes
+                if is_zombie(process.pid):
+                    return set()
+                self.gone_through |= {execution.execution_id: walk.begun for execution in process.executions}
+                return runtimes
             self._begun |= runtimes
             self._findings.search(chunk.data, f"memory of {process}, {chunk.place}")
         return set()
@@ -127,6 +129,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self.chunks: Iterator[Chunk] | None = None
+        self.begun = 0.0
         self._started: int | None = None
         self._executions: set[int] = set()
         self._next = 0.0
@@ -139,7 +142,7 @@ class _Walk:
             self._executions |= executions
             self._started, self._next, self._pause, self.chunks = started, 0.0, _FIRST_PAUSE, None
         if self.chunks is None and time.monotonic() >= self._next:
-            self.chunks = chunks_of(pid)
+            self.chunks, self.begun = chunks_of(pid), time.monotonic()
 
     def pause(self) -> None:
         """Wait a while, and longer each time."""

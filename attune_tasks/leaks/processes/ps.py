@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import IO, Final
 
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.leaks.findings import Findings
 from attune_tasks.leaks.processes.programs import program_of
 from attune_tasks.leaks.processes.texts import name_of
@@ -47,7 +48,7 @@ class PsSurface:
         elif os.geteuid():
             self._findings.partly(
                 f"ps ran as user {os.geteuid()}, to whom environments of undumpable processes and of other users' are"
-                " closed: run the worker as root"
+                f" closed: {AS_ROOT}"
             )
 
     def look(self, executions: Sequence[Watched]) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.leaks.findings import Findings
 from attune_tasks.leaks.processes.programs import program_of
 from attune_tasks.leaks.processes.texts import KINDS, Piece, Texts, name_of, texts_of
@@ -15,7 +16,7 @@ from attune_tasks.leaks.processes.watching import Processes, Seen
 from attune_tasks.leaks.rows import Row
 from attune_tasks.leaks.surface import Seeker, Watched
 
-__all__ = ["Refusals", "Tables", "any_in", "search_texts"]
+__all__ = ["Refusals", "Tables", "any_in", "closed_to_us", "search_texts"]
 
 _ANEW: Final = 1.0
 """Seconds after which a text is searched again though it has not changed: values may have become known since."""
@@ -87,7 +88,7 @@ class Refusals:
             if process.role == "action":
                 self._own.add(execution.runtime)
             if refused:
-                self._refused.setdefault(execution.runtime, {})[str(process)] = None
+                self._refused.setdefault(execution.runtime, {})[process.told] = None
             else:
                 self._read.add(execution.runtime)
 
@@ -96,12 +97,8 @@ class Refusals:
         for runtime in dict.fromkeys(execution.runtime for execution in executions):
             if runtime not in self._own:
                 findings.not_looked_at("no process of the action was seen: it ended too soon, or none started", runtime)
-            if refused := list(self._refused.get(runtime, ())):
-                more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""  # noqa: PLR2004 - as below
-                why = (
-                    f"closed to user {os.geteuid()}, for they are undumpable or another user's:"
-                    f" {', '.join(refused[:3])}{more}; run the worker as root"
-                )
+            if refused := self._refused.get(runtime):
+                why = closed_to_us(refused)
                 if runtime in self._read:
                     findings.partly(why, runtime)
                 else:
@@ -129,6 +126,11 @@ class _Table:
         self._tables.look_anew(self, executions)
         self.refusals.tell(self.findings, executions)
         return list(self.findings.rows(executions))
+
+
+def closed_to_us(processes: Iterable[str]) -> str:
+    """Say what can't be read; by what it is, not by pids, so that it is one reason for all runtimes."""
+    return f"closed to user {os.geteuid()} (undumpable, or another user's): {', '.join(sorted(processes))}: {AS_ROOT}"
 
 
 def any_in(seeker: Seeker, texts: Texts) -> bool:

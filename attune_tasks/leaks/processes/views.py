@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from attune_tasks.leaks.as_root import AS_ROOT
 from attune_tasks.leaks.findings import Findings
 from attune_tasks.leaks.processes.reading_as import Itself, OtherUser, ReaderError, Reads
 from attune_tasks.leaks.processes.tables import any_in, search_texts
@@ -45,7 +46,7 @@ class ViewSurface:
     def begin(self) -> None:
         """Say what can't be seen from here."""
         if not self._same and os.geteuid():
-            self._findings.not_looked_at("only root can become another user: run the worker as root")
+            self._findings.not_looked_at(f"only root can become another user: {AS_ROOT}")
 
     def look(self, executions: Sequence[Watched]) -> None:
         """Look once, if the last look is long enough ago."""
@@ -108,7 +109,7 @@ class ViewSurface:
             if self._same and user.uid == 0:
                 self._tell(
                     self._findings.not_looked_at,
-                    "the action's user is root, who reads all memory: set run_as, or run the worker as another user",
+                    "the action's user is root, who reads all memory: set run_as, or start the worker as another user",
                     runtimes,
                 )
             elif self._same and process.role in {"action", "other"}:
@@ -144,7 +145,7 @@ class ViewSurface:
         if user.uid == os.geteuid():
             self._readers[user] = Itself()
         elif os.geteuid():
-            told = f"only root can become {user}: run the worker as root"
+            told = f"only root can become {user}: {AS_ROOT}"
             self._tell(self._findings.not_looked_at, told, runtimes)
         elif self._started.get(user, 0) < _READERS:
             self._started[user] = self._started.get(user, 0) + 1

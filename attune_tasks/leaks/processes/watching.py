@@ -21,6 +21,11 @@ _TOLD: Final[dict[Role, str]] = {
     "action": "of the action",
     "other": "below the pool process",
 }
+_KINDS: Final[dict[Role, str]] = {
+    **_TOLD,
+    "action": "the action's processes",
+    "other": "others below the pool process",
+}
 _AT_MOST: Final = 400
 """Processes below one, after which the others are not looked at."""
 _BETWEEN_STRAYS: Final = 1.0
@@ -38,6 +43,11 @@ class Seen(NamedTuple):
     def __str__(self) -> str:
         """Name it for people, without anything that it calls itself."""
         return f"{name_of(self.pid)} (pid {self.pid}, {_TOLD[self.role]})"
+
+    @property
+    def told(self) -> str:
+        """Say what kind of process it is."""
+        return _KINDS[self.role]
 
 
 class Processes:

@@ -11,8 +11,18 @@ def run(params):
     pid = os.getppid() if of_launcher else params["pid"] or main_process()
     address = free_place(pid)
     write(pid, address, value)
-    time.sleep(params["seconds"])
+    stay(params["seconds"], params["folder"])
     write(pid, address, bytes(len(value)))
+
+
+def stay(seconds, folder):
+    """Stay for so long; where there is a folder, say there since when it leaks, and go when it was looked at."""
+    until = time.monotonic() + seconds
+    if folder:
+        Path(folder, "begun").write_text(str(time.monotonic()))
+        Path(folder, "begun").rename(Path(folder, "leaks"))
+    while time.monotonic() < until and not (folder and Path(folder, "seen").exists()):
+        time.sleep(0.02)
 
 
 def free_place(pid):
