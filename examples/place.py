@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import hvac
+import requests
 from processes import NotStartedError, Processes, is_listening, port_or_free
 
 # All that the processes take from the environment of who starts them.
@@ -93,14 +94,19 @@ class Place:
         names = ("VAULT_DEV_ROOT_TOKEN_ID", "BAO_DEV_ROOT_TOKEN_ID")  # Vault's, OpenBao's
         running = processes.start("vault", command, self.data, HOME=str(self.data), **dict.fromkeys(names, root))
         url = f"http://127.0.0.1:{port}"
-        client = hvac.Client(url=url, token=root)
+        session = requests.Session()
+        session.trust_env = False  # no proxy stands between this machine and itself
+        client = hvac.Client(url=url, token=root, session=session)
 
-        def is_ready() -> bool:
-            return is_listening(port) and "Development mode" in running.tail()
+        def stores() -> bool:
+            try:
+                for path, each in fields.items():
+                    client.secrets.kv.v2.create_or_update_secret(path, secret=dict(each), mount_point="secret")
+            except (OSError, hvac.exceptions.VaultError):  # it starts, or makes its engine ready
+                return False
+            return True
 
-        processes.wait(running, is_ready)
-        for path, each in fields.items():
-            client.secrets.kv.v2.create_or_update_secret(path, secret=dict(each), mount_point="secret")
+        processes.wait(running, stores)
         policy = "".join(f'path "secret/data/{path}" {{ capabilities = ["read"] }}\n' for path in fields)
         client.sys.create_or_update_policy("actions", policy)
         token = client.auth.token.create(policies=["actions"])["auth"]["client_token"]

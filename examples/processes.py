@@ -16,7 +16,7 @@ from pathlib import Path
 from attune_tasks.proc import below
 
 _PR_SET_CHILD_SUBREAPER = 36
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _SWEEP_SECONDS = 5.0
 
 
@@ -81,7 +81,13 @@ class Processes:
     def run(self, command: Sequence[str], folder: Path) -> str:
         """Run a command to its end; give what it printed."""
         done = subprocess.run(
-            command, cwd=folder, env=self._environment, capture_output=True, text=True, check=False, timeout=120
+            command,
+            cwd=folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_START_SECONDS,
         )
         if done.returncode != 0:
             msg = f"{' '.join(command)}:\n{done.stdout}{done.stderr}"

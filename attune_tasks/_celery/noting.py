@@ -57,18 +57,22 @@ def refuse_known(task_id: str) -> None:
 class NotingProducer:
     """A kombu producer which notes the execution of one task when its message goes out, and else is as it was."""
 
-    def __init__(self, producer: Any, app: Celery, task_id: str, action_ref: str) -> None:
-        """Publish by `producer`."""
+    def __init__(self, producer: Any, app: Celery, task_id: str, action_ref: str, shown: str | None = None) -> None:
+        """Publish by `producer`. `shown` is the name in the event that it was sent; by default the action's ref."""
         self._producer = producer
         self._app = app
         self._task_id = task_id
         self._ref = action_ref
+        self._shown = shown or action_ref
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._producer, name)
 
     def publish(self, body: Any, **options: Any) -> Any:
         """Publish as kombu's does. Raises ExecutionExistsError, see :func:`must_be_new`."""
+        if isinstance(body, dict) and body.get("type") == "task-sent" and body.get("uuid") == self._task_id:
+            # A monitor which hears this after the worker's events would take the task's own name from it.
+            body = {**body, "name": self._shown}
         headers = options.get("headers") or {}
         is_first = headers.get("id") == self._task_id and not headers.get("retries")
         store = record_store(self._app) if is_first else None

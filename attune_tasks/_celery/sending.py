@@ -86,7 +86,7 @@ class ActionTask(Task[Any, Any]):
                 sent = super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
             else:
                 with self.app.producer_or_acquire(producer) as acquired:
-                    noting: Any = NotingProducer(acquired, self.app, task_id, call.ref)
+                    noting: Any = NotingProducer(acquired, self.app, task_id, call.ref, shadow)
                     sent = super().apply_async(args, kwargs, task_id, noting, link, link_error, shadow, **options)
         if is_first:
             tell("enqueued", self.app, enqueued)

@@ -62,7 +62,7 @@ def show(context: click.Context, ref: str, folders: Sequence[Path]) -> None:
 @_FOLDERS
 @click.pass_context
 def validate(context: click.Context, folders: Sequence[Path]) -> None:
-    """Check the settings' packs, or those in DIR; name every fault with file and line."""
+    """Check the settings' packs, or those in DIR; name their faults with file and line."""
     registry = _registry(context, folders)
     click.echo(f"{_count(len(registry.packs), 'pack')} with {_count(len(registry.actions), 'action')}: no fault")
 

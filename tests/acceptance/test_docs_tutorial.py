@@ -93,7 +93,8 @@ def test_a_reader_gets_from_nothing_to_an_action_with_a_secret_from_vault(reader
         worker.start()
         table = reader.type(block("tutorial-leak-check"), seconds=180)
         said += table + worker.log()
-    assert re.search(r"^environ +clean", table, re.MULTILINE), table
+    for surface in ("broker keys", "backend keys", "result", "log"):
+        assert re.search(rf"^{surface} +clean", table, re.MULTILINE), table
     assert "LEAK" not in table
     for value in ("made-up-for-the-tutorial", "another-one-by-now"):
         assert value in block("tutorial-secret") + block("tutorial-rotate")

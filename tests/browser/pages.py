@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from playwright.sync_api import Browser, BrowserContext, HttpCredentials, Page, StorageState, ViewportSize, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    HttpCredentials,
+    Page,
+    StorageState,
+    ViewportSize,
+    expect,
+)
 
 from tests.browser.recording import Recording
 from tests.docs_blocks import ROOT
@@ -51,6 +60,11 @@ class Session:
         self.faults: list[str] = []
         page.on("response", lambda answer: self.answers.append((answer.status, answer.url)))
         page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", self._note)
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            self.faults.append(message.text)
 
     def log_in(self, address: str, user: str, password: str) -> None:
         """Log in to Django's admin."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,10 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.example import Example, running_example
 from tests.browser.pages import check_looks, image, press_enter, session, tab_to
 from tests.browser.recording import Recording
+from tests.vault import vault_binary
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(240)  # the first one has the example started
+pytestmark = pytest.mark.timeout(360)  # the first one has the example started
 
 STATUS = '[data-part="status"]'
 OUTPUT = '[data-part="output"]'
@@ -45,8 +47,10 @@ class Ops:
 @pytest.fixture(scope="module")
 def ops(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Ops]:
     folder = tmp_path_factory.mktemp("ops")
-    with running_example("flask", "--secrets file", folder / "make.log") as example:
-        assert example.secrets_in == "made up, in a private file"
+    (folder / "vault").symlink_to(vault_binary())
+    path = f"{folder}:{os.environ['PATH']}"
+    with running_example("flask", "--secrets vault", folder / "make.log", path) as example:
+        assert example.secrets_in == "made up, in a Vault"
         recording = Recording(example.secrets())
         try:
             yield Ops(example, recording, chromium, f"http://127.0.0.1:{recording.before(example.port)}/")

@@ -138,3 +138,5 @@ def _own_engine(root: Path) -> Iterator[Engine]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        # The engine leaves the name of its first network namespace mounted.
+        subprocess.run(["umount", root / "exec" / "netns" / "default"], capture_output=True, check=False)

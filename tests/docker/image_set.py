@@ -17,13 +17,15 @@ from tests.docker.engine import Engine, client_command
 from tests.docs_blocks import ROOT
 from tests.vault_binary import ensure_binary
 
-__all__ = ["BASE", "REDIS", "SHOP", "VAULT", "WORKER", "ensure_images"]
+__all__ = ["BASE", "REDIS", "SHOP", "SHOP_TARGET", "VAULT", "WORKER", "ensure_images"]
 
 BASE: Final = "attune-tasks-test/base:bookworm"
 REDIS: Final = "attune-tasks-test/redis:7"
 VAULT: Final = "attune-tasks-test/vault:1"
 WORKER: Final = "attune-tasks-test/worker:latest"
 SHOP: Final = "attune-tasks-test/shop:latest"
+
+SHOP_TARGET: Final = "shop"
 
 _HERE: Final = Path(__file__).parent / "images"
 _CERTIFICATES: Final = "etc/ssl/machine.pem"
@@ -34,7 +36,7 @@ def ensure_images(engine: Engine, folder: Path) -> None:
     """Build what is not there. The project's own images are always built; `folder` is for what goes into the others."""
     if not engine.has_image(BASE):
         _make_base(engine, folder / "root")
-    for name, target in ((WORKER, "worker"), (SHOP, "shop")):
+    for name, target in ((WORKER, "worker"), (SHOP, SHOP_TARGET)):
         _build(engine, name, ROOT / "docker" / "Dockerfile", ROOT, "--target", target)
     if not engine.has_image(REDIS):
         context = folder / "redis"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import IO, Final
 
 from tests.docker.engine import Engine, client_command
-from tests.docker.image_set import SHOP, WORKER
+from tests.docker.image_set import SHOP
 from tests.docker.stack import Stack
 
 __all__ = ["Leaks", "secrets_of"]
@@ -67,7 +67,7 @@ class Leaks:
         top = self._engine.docker("top", container, "-eo", "pid,args", check=False)
         return found + self.in_text(f"docker top {name}", top.stdout)
 
-    def in_images(self, images: Iterable[str] = (WORKER, SHOP)) -> list[str]:
+    def in_images(self, images: Iterable[str] = (SHOP,)) -> list[str]:
         """Look at the history of images, and at each byte of each file of each layer."""
         found = []
         for image in images:

@@ -18,23 +18,18 @@ from tests.docs_blocks import ROOT
 __all__ = ["Stack", "running_stack"]
 
 _PROJECT: Final = "attune-tasks-test"
-_UP_SECONDS: Final = 600.0
-_NEEDED: Final = (
-    *(".dockerignore", "LICENSE", "README.md", "pyproject.toml"),
-    *("attune_tasks", "config", "docker", "examples", "requirements"),
-)
-_LEFT_OUT: Final = shutil.ignore_patterns(".env", "__pycache__", "data")
+_UP_SECONDS: Final = 300.0
 
 
 class Stack:
     """The services of docker/compose.yaml, in a copy of that folder, so that no checkout gets passwords."""
 
     def __init__(self, engine: Engine, folder: Path, ports: Mapping[str, int], extra: Path | None = None) -> None:
-        """Start nothing yet. `folder` is a copy of docker/ within one of the checkout."""
+        """Start nothing yet. `folder` is a copy of docker/."""
         self.engine = engine
         self.folder = folder
         self.ports = ports
-        self.started_by = ("up", "--build", "-d")
+        self.started_by = ("up", "-d")
         """What compose is told to start it."""
         self._files = ["-f", "compose.yaml", *(["-f", str(extra)] if extra else [])]
         self._command = _compose_command(engine)
@@ -109,15 +104,9 @@ class Stack:
 
 @contextmanager
 def running_stack(engine: Engine, folder: Path, override: Mapping[str, Any] | None = None) -> Iterator[Stack]:
-    """Bring the stack up from a copy in `folder`, with what `override` says besides; take it down again."""
-    for name in _NEEDED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=_LEFT_OUT)
-        else:
-            shutil.copy2(source, folder / name)
+    """Bring the stack up from a copy of docker/ in `folder`, with what `override` says besides; take it down again."""
     place = folder / "docker"
-    shutil.rmtree(place / "secrets", ignore_errors=True)  # those of whoever tried it here
+    shutil.copytree(ROOT / "docker", place, ignore=shutil.ignore_patterns("secrets", ".env"))
     subprocess.run([place / "make-secrets"], check=True, capture_output=True, stdin=subprocess.DEVNULL)
     extra = None
     if override:

@@ -18,7 +18,7 @@ import yaml
 
 from tests.celery_worker import CeleryWorker, running_worker
 from tests.docker.engine import Engine
-from tests.docker.image_set import BASE, WORKER
+from tests.docker.image_set import BASE, SHOP_TARGET, WORKER
 from tests.docker.stack import Stack
 from tests.docs_blocks import ROOT, block
 from tests.redis_server import RedisServer
@@ -31,6 +31,7 @@ def commands(text: str) -> list[str]:
 
 def test_the_stack_was_started_as_the_page_says(stack: Stack) -> None:
     assert commands(block("docker-up")) == [
+        f"docker build -f docker/Dockerfile --target {SHOP_TARGET} -t attune-tasks-shop .",
         "docker/make-secrets",
         "cd docker",
         f"docker compose {shlex.join(stack.started_by)}",

@@ -50,10 +50,11 @@ def test_the_example_runs_with_a_secret_from_vault(stack: Stack, site: Site) -> 
 def test_flower_shows_what_ran_to_who_has_the_password_and_to_nobody_else(stack: Stack, site: Site) -> None:
     site.end_of(site.enqueue("shop.report", month="2026-05", orders=1, pause=0))
     wait_until(lambda: stack.health("flower") == "healthy", "Flower answers", 60)
-    assert flower(stack, "/tasks")[0] == 401
-    assert flower(stack, "/tasks", "flower:wrong")[0] == 401
+    for path in ("/", "/tasks", "/api/tasks"):
+        assert flower(stack, path)[0] == 401
+        assert flower(stack, path, "flower:wrong")[0] == 401
     login = stack.secret("flower_login")
-    wait_until(lambda: "shop.report" in flower(stack, "/tasks", login)[1], "it is in Flower's list", 60)
+    wait_until(lambda: "shop.report" in flower(stack, "/api/tasks", login)[1], "Flower lists it", 60)
 
 
 def test_redis_wants_a_password_keeps_what_it_has_and_evicts_nothing(stack: Stack) -> None:
@@ -75,16 +76,23 @@ def test_a_service_has_no_rights_that_it_does_not_need(stack: Stack, service: st
 @pytest.mark.parametrize("service", ["worker", "beat", "web", "flower"])
 def test_all_processes_of_a_service_are_an_ordinary_users(stack: Stack, service: str) -> None:
     assert stack.execute(service, "touch", "/x").returncode != 0
-    listed = stack.engine.docker("top", stack.container(service), "-o", "uid").stdout.split()[1:]
-    assert set(listed) == {stack.user}
+    listed = stack.engine.docker("top", stack.container(service), "-eo", "pid,uid").stdout.splitlines()[1:]
+    assert {line.split()[1] for line in listed} == {stack.user}
     assert stack.user != "0"
 
 
 def test_the_doctor_finds_nothing_wrong(stack: Stack) -> None:
-    done = stack.execute("worker", "attune-tasks", "-A", "shop.celery:app", "doctor")
-    assert done.returncode == 0, done.stdout
-    assert "AppRole" in done.stdout or "approle" in done.stdout, done.stdout
-    assert "noeviction" in done.stdout or "FAIL" not in done.stdout
+    said = ""
+
+    def finds_nothing() -> bool:
+        nonlocal said
+        done = stack.execute("worker", "attune-tasks", "-A", "shop.celery:app", "doctor")
+        said = done.stdout
+        return done.returncode == 0
+
+    # It gives each look four seconds, which a machine that does much else may not keep.
+    wait_until(finds_nothing, "the doctor finds nothing wrong", 120)
+    assert "http://vault:8200" in said
 
 
 def test_a_worker_that_takes_nothing_of_its_queue_becomes_unhealthy_though_it_answers(stack: Stack, site: Site) -> None:

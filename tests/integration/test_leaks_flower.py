@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import http.server
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
 
 from attune_tasks._celery.leaks.controls import CONTROLS
-from attune_tasks._celery.leaks.flower_pages import FlowerPages
 from attune_tasks._celery.leaks.surfaces import celery_surfaces
 from attune_tasks.leaks import Row
 from tests.celery_worker import CeleryWorker
+from tests.integration.flower_server import PASSWORD, USER, flower
 from tests.integration.leaks_watch import Watch, control_sent, honest_sent, only, write_leak_packs
 from tests.integration.workers import Place, make_place, worker
 from tests.redis_server import RedisServer
-from tests.servers import used_server
 from tests.vault import free_port
-from tests.waiting import wait_until
 
 NAME = "leaks@here"
-USER, PASSWORD = "operator", "Fl0wer-p4ssword"
 PAGES = ("/task/", "/api/task/info/", "/api/task/result/", "/tasks/datatable", "/api/tasks")
 """Where an error shows. A name shows on /metrics and on what is told of the worker, too."""
 
@@ -57,37 +49,10 @@ def app(place: Place) -> Iterator[Celery]:
     made.close()
 
 
-@contextmanager
-def flower(place: Place, log: str, environ: Mapping[str, str], *arguments: str) -> Iterator[str]:
-    """Run a Flower, and give its address when it knows the worker."""
-    port = free_port()
-    command = [sys.executable, "-m", "celery", "-A", "attune_tasks.app", "flower"]
-    path: Path = place.folder / log
-    with (
-        path.open("wb") as output,
-        subprocess.Popen(
-            [*command, f"--port={port}", "--address=127.0.0.1", *arguments],
-            cwd=place.folder,
-            env=place.environ() | dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        ) as process,
-    ):
-        try:
-            pages = FlowerPages(f"http://{USER}:{PASSWORD}@127.0.0.1:{port}")
-            wait_until(lambda: pages.get(f"/worker/{NAME}").status == 200, f"a Flower, see {path}", 30)
-            used_server("flower", version("flower"), "leak-check")
-            yield f"127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
 @pytest.fixture(scope="module")
 def closed_flower(place: Place, leaks_worker: CeleryWorker) -> Iterator[str]:
     """Run one that asks who is there."""
-    with flower(place, "flower.log", {}, f"--basic_auth={USER}:{PASSWORD}") as address:
+    with flower(place, NAME, "flower.log", f"--basic_auth={USER}:{PASSWORD}") as address:
         yield address
 
 
@@ -148,7 +113,7 @@ def test_executions_that_it_does_not_know_are_not_looked_at(app: Celery, closed_
 
 
 def test_one_whose_api_is_closed_is_looked_at_in_part(place: Place, app: Celery, leaks_worker: CeleryWorker) -> None:
-    with flower(place, "open.log", {}) as address:
+    with flower(place, NAME, "open.log") as address:
         watch = watching(app, f"http://{address}")
         watch.run(partial(honest_sent, place, app), "honest")
         row = watch.end()["Flower", "honest"]

@@ -93,10 +93,25 @@ def test_other_tasks_are_saved_as_ever(django_site: Site) -> None:
     assert PeriodicTask.objects.get(name="hourly").task == "other.task"
 
 
-def test_a_task_is_not_run_at_once_by_who_may_not_run_its_action(django_site: Site) -> None:
+@pytest.mark.parametrize("deed", ["run_tasks", "enable_tasks", "toggle_tasks"])
+def test_a_task_is_neither_run_nor_enabled_by_who_may_not_run_its_action(django_site: Site, deed: str) -> None:
     every = IntervalSchedule.objects.create(every=1, period="hours")
-    task = PeriodicTask.objects.create(name="hourly", task=NAME, interval=every, args='["work.add", {"a": 1}]')
+    made = {"task": NAME, "interval": every, "args": '["work.add", {"a": 1}]', "enabled": False}
+    task = PeriodicTask.objects.create(name="hourly", **made)
     client = _client(django_site, *BEAT)
-    data = {"action": "run_tasks", "_selected_action": str(task.pk)}
+    data = {"action": deed, "_selected_action": str(task.pk)}
     page = client.post(ADD.removesuffix("add/"), data, follow=True).content.decode()
     assert "You may not run the action of: hourly" in page
+    task.refresh_from_db()
+    assert not task.enabled
+
+
+@pytest.mark.parametrize("deed", ["enable_tasks", "toggle_tasks"])
+def test_one_whose_action_one_may_run_is_enabled(django_site: Site, deed: str) -> None:
+    every = IntervalSchedule.objects.create(every=1, period="hours")
+    made = {"task": NAME, "interval": every, "args": '["shop.pay", {"amount": 1}]', "enabled": False}
+    task = PeriodicTask.objects.create(name="hourly", **made)
+    data = {"action": deed, "_selected_action": str(task.pk)}
+    _client(django_site, *BEAT).post(ADD.removesuffix("add/"), data)
+    task.refresh_from_db()
+    assert task.enabled

@@ -70,6 +70,11 @@ def test_old_records_are_deleted_by_an_age_or_by_the_setting(
     make(3, 1)
     assert _typed(capsys, "prune")[0] == 2  # nobody has said how old
     assert _typed(capsys, "prune", "--older-than", "soon")[0] == 2
+    with override_settings(ATTUNE_TASKS={"django": {"keep": "10d"}}):  # what is typed wins, also where it is little
+        make(4, 0)
+        assert _typed(capsys, "prune", "--older-than", "0s")[1] == "4 executions deleted\n"
+    for number, days in ((1, 31), (2, 11), (3, 1)):
+        make(number, days)
     assert _typed(capsys, "prune", "--older-than", "30d")[1] == "1 executions deleted\n"
     with override_settings(ATTUNE_TASKS={"django": {"keep": "10d"}}):
         assert _typed(capsys, "prune")[1] == "1 executions deleted\n"

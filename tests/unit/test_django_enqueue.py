@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import transaction
 
 from attune_tasks.errors import InvalidParametersError, ResultTimeoutError, UnknownActionError
@@ -120,6 +123,41 @@ def test_a_database_that_takes_no_record_does_not_keep_it_from_being_sent(
         assert enqueue("work.add", {"a": 1}, on_commit=False).is_sent
         django_site.user("eve")
     assert "not recorded: enqueued" in caplog.text
+
+
+def test_a_database_that_is_away_keeps_nothing_from_being_sent(
+    django_site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = transaction.get_connection()
+    connection.close()
+    with monkeypatch.context() as away:
+        away.setitem(connection.settings_dict, "NAME", str(django_site.folder / "nowhere" / "site.sqlite3"))
+        assert enqueue("work.add", {"a": 1}).is_sent
+    assert _messages(django_site) == 1
+    assert "not recorded: enqueued" in caplog.text
+
+
+def test_where_a_project_commits_by_itself_it_waits_for_that_as_django_does(django_site: Site) -> None:
+    transaction.set_autocommit(False)
+    try:
+        with pytest.raises(transaction.TransactionManagementError):  # Django's own, for it can't know when
+            enqueue("work.add", {"a": 1})
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+    assert _messages(django_site) == 0
+
+
+@pytest.mark.parametrize("on_commit", [True, False])
+def test_in_a_coroutine_it_is_refused_before_anything_is_sent(django_site: Site, *, on_commit: bool) -> None:
+    """Its record could not be written there, and whose it is would be lost."""
+
+    async def view() -> None:
+        enqueue("work.add", {"a": 1}, on_commit=on_commit)
+
+    with pytest.raises(SynchronousOnlyOperation):
+        asyncio.run(view())
+    assert _messages(django_site) == 0
 
 
 @pytest.mark.usefixtures("django_site")

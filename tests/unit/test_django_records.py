@@ -183,6 +183,41 @@ def test_a_writer_takes_records_at_once_and_writes_them_when_the_database_is_the
     assert SECRET not in caplog.text
 
 
+def test_a_writer_that_is_never_idle_deletes_old_records_all_the_same(
+    django_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from attune_tasks.contrib.django import keeping, writer
+
+    monkeypatch.setattr(keeping, "_last", {})
+    monkeypatch.setattr(writer, "_BUSY_SECONDS", 0.0)
+    then = timezone.now() - timedelta(days=2)
+    Execution.objects.create(execution_id=7, task_id="", action="a.b", status="failed", enqueued_at=then)
+    busy = Writer(django_site.app)
+    with override_settings(ATTUNE_TASKS={**django_site.settings, "django": {"keep": "1d"}}):
+        busy.soon("a record", lambda: None)
+        wait_until(lambda: not Execution.objects.exists(), "that it is deleted", 10)
+        busy.close()
+
+
+def test_of_many_old_records_a_worker_deletes_some_at_a_time(
+    django_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from attune_tasks.contrib.django import keeping
+
+    monkeypatch.setattr(keeping, "_last", {})
+    monkeypatch.setattr(keeping, "_BATCH", 2)
+    monkeypatch.setattr(keeping, "_PRUNED_AT_ONCE", 2)
+    then = timezone.now() - timedelta(days=2)
+    for number in range(1, 4):
+        Execution.objects.create(execution_id=number, task_id="", action="a.b", status="failed", enqueued_at=then)
+    with override_settings(ATTUNE_TASKS={**django_site.settings, "django": {"keep": "1d"}}):
+        left = []
+        for _ in range(2):
+            keeping.look_after(django_site.app)
+            left.append(Execution.objects.count())
+    assert left == [1, 0]
+
+
 def test_a_writer_is_bounded_and_ends_in_time(django_site: Site, caplog: pytest.LogCaptureFixture) -> None:
     release = threading.Event()
 

@@ -120,6 +120,14 @@ def test_the_methods_and_the_token_are_djangos_own(django_site: Site) -> None:
     assert (answer.status_code, len(calls)) == (202, 1)
 
 
+def by_header(request: Any) -> Any:
+    """Sign in by what no browser sends by itself."""
+    return by_token(request)
+
+
+by_header.csrf_exempt = True  # type: ignore[attr-defined]  # as Django's decorator does
+
+
 def by_token(request: Any) -> Any:
     """Sign in as a project's own function does."""
     from django.contrib.auth.models import User
@@ -134,6 +142,41 @@ def test_the_project_may_sign_in_by_its_own_function(django_site: Site) -> None:
         body = {"action": "work.add", "parameters": {"a": 1}}
         assert _post(django_site.client(), body, headers={"X-Token": "ada"}).status_code == 202
         assert _post(django_site.client(), body, headers={"X-Token": "eve"}).status_code == 401
+
+
+def test_a_function_that_goes_by_a_header_may_do_without_the_token_and_no_other(django_site: Site) -> None:
+    django_site.user("ada", "run:*")
+    body = {"action": "work.add", "parameters": {"a": 1}}
+    client = django_site.client(enforce_csrf_checks=True)
+    for name, user, status in (("by_header", "ada", 202), ("by_header", "eve", 401), ("by_token", "ada", 403)):
+        own = {"authenticate": f"{__name__}.{name}"}
+        with override_settings(ATTUNE_TASKS={**django_site.settings, "django": own}), captured() as calls:
+            assert _post(client, body, headers={"X-Token": user}).status_code == status, (name, user)
+        assert len(calls) == (status == 202)
+
+
+def test_a_body_that_is_too_long_is_refused_as_all_else_is(django_site: Site) -> None:
+    client = django_site.client(django_site.user("ada", "run:*"))
+    with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=100):
+        answer = _post(client, {"action": "work.add", "parameters": {"a": "1" * 100}})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (413, "too_large")
+
+
+def test_where_requests_are_transactions_a_broker_that_is_away_is_told_all_the_same(
+    django_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import connection
+
+    import attune_tasks
+
+    def away(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    client = django_site.client(django_site.user("ada", "run:*"))
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)  # noqa: FBT003
+    monkeypatch.setattr(attune_tasks, "enqueue", away)
+    answer = _post(client, {"action": "work.routed"})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "broker_unavailable")
 
 
 def test_a_broker_that_is_away_is_told_without_its_address(django_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +197,21 @@ def test_whatever_comes_back_from_a_browser_as_a_place_is_looked_at(django_site:
     Execution.objects.create(execution_id=7, task_id="x", action="work.add", user=ada)
     told = django_site.client(ada).get(f"{ENQUEUE}7/output/", {"after": "a\nb"}).json()
     assert (told["after"], told["ended"], told["status"]) == ("", False, "pending")
+
+
+def test_where_the_stream_can_not_be_read_an_execution_that_has_ended_is_told_from_its_record(
+    django_site: Site,
+) -> None:
+    ada = django_site.user("ada")
+    Execution.objects.create(execution_id=7, task_id="x", action="a.b", user=ada, status="failed", stdout="so far\n")
+    away = {**django_site.settings, "state_url": "redis://127.0.0.1:1/0"}
+    with override_settings(ATTUNE_TASKS=away):
+        client = django_site.client(ada)
+        told = client.get(f"{ENQUEUE}7/output/").json()
+        rest = client.get(f"{ENQUEUE}7/output/", {"after": "5-0"}).json()
+    assert [event["text"] for event in told["events"]] == ["so far\n"]
+    assert (told["ended"], told["after"], told["error"]) == (True, "record", "ConnectionError")
+    assert (rest["ended"], rest["after"], rest["events"]) == (False, "5-0", [])  # the rest may come yet
 
 
 def test_an_answer_is_stored_nowhere_on_the_way(django_site: Site) -> None:

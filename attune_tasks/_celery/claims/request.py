@@ -99,6 +99,11 @@ class ClaimedRequest(EndingRequest):
             self._let_go(claim.token)
             claim.withdraw(publish=publish)
 
+    def lost_by_pool(self) -> None:
+        """Give up the claim, send the message once more, and be done with this one. Raises what the client raises."""
+        self._drop("the pool has lost it, and it is sent again")
+        self.give_back(publish=True)
+
     def _let_go(self, token: str) -> None:
         KEEPER.drop(token)
         WAITING.remove(token)

@@ -8,10 +8,11 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.module_loading import import_string
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from attune_tasks.contrib.django.options import django_options
 
-__all__ = ["View", "refused", "signed_in"]
+__all__ = ["View", "refused", "signed_in", "token_asked"]
 
 View = Callable[..., HttpResponse]
 
@@ -29,6 +30,24 @@ def signed_in(view: View) -> View:
             return view(request, user, *arguments, **options)
         except Http404:
             return refused(404, "unknown_execution", "there is no such execution, or you may not see it")
+
+    return wrapped
+
+
+def token_asked(view: View) -> View:
+    """Ask for Django's CSRF token, unless the project's own function of signing in is marked as ``csrf_exempt``.
+
+    Such a function goes by what no browser sends by itself, as a header; who has that header has no such token.
+    """
+    protected = csrf_protect(view)
+
+    @csrf_exempt
+    @wraps(view)
+    def wrapped(request: HttpRequest, *arguments: Any, **options: Any) -> HttpResponse:
+        named = django_options().authenticate
+        is_exempt = named is not None and getattr(import_string(named), "csrf_exempt", False)
+        answer: HttpResponse = (view if is_exempt else protected)(request, *arguments, **options)
+        return answer
 
     return wrapped
 

@@ -125,11 +125,26 @@ class ActionTaskAdmin(PeriodicTaskAdmin):
     @admin.action(description="Run selected tasks")
     def run_tasks(self, request: HttpRequest, queryset: Any) -> None:
         """Run those at once whose actions the user may run."""
-        refused = [task.name for task in queryset if (ref := _action_of(task)[0]) and not may_run(request.user, ref)]
+        if self._may_run_all(request, queryset):
+            super().run_tasks(request, queryset)
+
+    @admin.action(description="Enable selected tasks")
+    def enable_tasks(self, request: HttpRequest, queryset: Any) -> None:
+        """Let those go on by the clock whose actions the user may run."""
+        if self._may_run_all(request, queryset):
+            super().enable_tasks(request, queryset)
+
+    @admin.action(description="Toggle activity of selected tasks")
+    def toggle_tasks(self, request: HttpRequest, queryset: Any) -> None:
+        """Do so, or no longer."""
+        if self._may_run_all(request, queryset):
+            super().toggle_tasks(request, queryset)
+
+    def _may_run_all(self, request: HttpRequest, tasks: Any) -> bool:
+        refused = [task.name for task in tasks if (ref := _action_of(task)[0]) and not may_run(request.user, ref)]
         if refused:
             self.message_user(request, f"You may not run the action of: {', '.join(refused)}", "error")
-            return
-        super().run_tasks(request, queryset)
+        return not refused
 
 
 def _action_of(task: Any) -> tuple[str, Any]:

@@ -41,7 +41,7 @@ def prune(older_than: timedelta | None) -> None:
     """Delete the records of executions that have ended, and are older than that."""
     from attune_tasks.contrib.django.keeping import prune as delete
 
-    age = older_than or django_options().keep
+    age = django_options().keep if older_than is None else older_than
     if age is None:
         msg = "give --older-than, or set ATTUNE_TASKS['django']['keep']"
         raise click.UsageError(msg)

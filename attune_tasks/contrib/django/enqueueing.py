@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
+from django.utils.asyncio import async_unsafe
 
 import attune_tasks
 from attune_tasks._celery import capturing
@@ -96,8 +97,10 @@ def enqueue(  # noqa: PLR0913 - what attune_tasks.enqueue has, and what Django a
     with an `idempotency_key` they may be those of an earlier execution once it was sent.
 
     Raises at once what :func:`attune_tasks.enqueue` raises for action and parameters where the packs are known here;
-    what the broker raises comes from where the transaction ends.
+    what the broker raises comes from where the transaction ends. In a coroutine it raises SynchronousOnlyOperation, as
+    Django's models do: ``await sync_to_async(enqueue)(…)``.
     """
+    _refuse_in_coroutine()
     # All of this at once: where the transaction ends nobody expects it.
     if unknown := sorted(options.keys() - _OPTIONS):
         msg = f"enqueue() has no argument {', '.join(unknown)}"
@@ -130,11 +133,22 @@ def enqueue(  # noqa: PLR0913 - what attune_tasks.enqueue has, and what Django a
         if capturing.catches(ref):
             _record_captured(app, handle, call, caller or "", user)
 
-    if on_commit:
+    if on_commit and _is_in_transaction(using):
         transaction.on_commit(send, using=using)
     else:
         send()
     return handle
+
+
+@async_unsafe
+def _refuse_in_coroutine() -> None:
+    """Raise SynchronousOnlyOperation there: the record could not be written, and whose it is would be lost."""
+
+
+def _is_in_transaction(using: str | None) -> bool:
+    """Say whether there is a commit to wait for. It opens no connection: a database that is away has no transaction."""
+    connection = transaction.get_connection(using)
+    return connection.in_atomic_block or (connection.connection is not None and not connection.get_autocommit())
 
 
 def _record_captured(app: Any, handle: CommittedHandle, call: Call, caller: str, user: Any) -> None:

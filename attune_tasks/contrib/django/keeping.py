@@ -23,6 +23,7 @@ _AT_ONCE: Final = 50
 _BATCH: Final = 1000
 _LOOK_SECONDS: Final = 60.0
 _PRUNE_SECONDS: Final = 3600.0
+_PRUNED_AT_ONCE: Final = 5000
 _last: Final[dict[str, float]] = {}
 
 
@@ -60,10 +61,11 @@ def refresh_unfinished(app: Any = None) -> int:
     return sum(refresh(each, app).has_ended for each in unfinished.order_by("?")[:_AT_ONCE])
 
 
-def prune(older_than: timedelta) -> int:
+def prune(older_than: timedelta, at_most: int | None = None) -> int:
     """Delete the records of executions that were enqueued before then and have ended; give their number.
 
-    One without an end stays for ten times as long: by then no backend knows of it.
+    One without an end stays for ten times as long: by then no backend knows of it. `at_most` bounds how many are
+    deleted, in thousands rounded up.
     """
     rows = Execution.objects.using(database_alias())
     now = timezone.now()
@@ -71,18 +73,19 @@ def prune(older_than: timedelta) -> int:
     abandoned = rows.filter(enqueued_at__lt=now - 10 * older_than)
     count = 0
     for found in (old, abandoned):
-        while some := list(found.order_by("enqueued_at").values_list("pk", flat=True)[:_BATCH]):
+        oldest = found.order_by("enqueued_at").values_list("pk", flat=True)[:_BATCH]
+        while (at_most is None or count < at_most) and (some := list(oldest.all())):
             count += rows.filter(pk__in=some).delete()[0]
     return count
 
 
 def look_after(app: Any) -> None:
-    """Do both when it is time, by the thread of a worker that has nothing else to write."""
+    """Do both when it is time, by the thread of a worker that writes; new records wait meanwhile, so not for long."""
     if _is_time("refresh", _LOOK_SECONDS):
         refresh_unfinished(app)
     keep = django_options().keep
-    if keep is not None and _is_time("prune", _PRUNE_SECONDS):
-        prune(keep)
+    if keep is not None and _is_time("prune", _PRUNE_SECONDS) and prune(keep, _PRUNED_AT_ONCE) >= _PRUNED_AT_ONCE:
+        del _last["prune"]  # there is more: go on at the next look
 
 
 def _is_time(what: str, seconds: float) -> bool:

@@ -46,12 +46,12 @@ def output_of(execution: Execution, after: str = "") -> dict[str, Any]:
     events = [event.to_dict() for event in page.events] if page else []
     place = page.after if page else after
     has_more = page.has_more if page else False
-    if execution.has_ended and not error and place in {"", BEGINNING}:
-        events = _from_record(execution)  # there is no stream, or it has expired
+    if execution.has_ended and place in {"", BEGINNING}:
+        events = _from_record(execution)  # there is no stream, or it has expired, or can't be read
         place = _FROM_RECORD
     return {
         "status": execution.status,
-        "ended": execution.has_ended and not has_more,
+        "ended": execution.has_ended and not has_more and (not error or place == _FROM_RECORD),
         "after": place,
         "events": events,
         "error": error,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig
+from django.db import transaction
 from django.http import Http404, HttpRequest, JsonResponse
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from attune_tasks.contrib.django.answering import refused, signed_in
+from attune_tasks.contrib.django.answering import refused, signed_in, token_asked
 from attune_tasks.contrib.django.enqueueing import enqueue
 from attune_tasks.contrib.django.keeping import refresh
 from attune_tasks.contrib.django.models import Execution
@@ -23,16 +25,20 @@ __all__ = ["enqueue_view", "output_view", "status_view"]
 _KEYS = frozenset({"action", "parameters", "timeout", "idempotency_key"})
 
 
+@transaction.non_atomic_requests  # with one, a broker that is away would be told behind the answer
+@token_asked
 @never_cache
 @require_POST
 @signed_in
 def enqueue_view(request: HttpRequest, user: Any) -> JsonResponse:
     """Enqueue ``{"action": …, "parameters": {…}, "timeout": …, "idempotency_key": …}``; answer 202 with the ids.
 
-    The message goes out when the request's transaction is through.
+    The message has gone out by then, also where requests are transactions (``ATOMIC_REQUESTS``).
     """
     try:
         asked = json.loads(request.body)
+    except RequestDataTooBig:
+        return refused(413, "too_large", "the body is longer than DATA_UPLOAD_MAX_MEMORY_SIZE allows")
     except (ValueError, RecursionError):
         return refused(400, "not_json", "the body is not JSON")
     if not isinstance(asked, dict) or not isinstance(asked.get("action"), str) or asked.keys() - _KEYS:

@@ -23,6 +23,8 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 15.0
 _IDLE_SECONDS: Final = 30.0
 """After which the connection is closed, and what is left over is looked after."""
+_BUSY_SECONDS: Final = 60.0
+"""After which it is looked after by a writer that is never idle, between two records."""
 _LEFT_OVER: Final = "what was left over"
 
 
@@ -61,6 +63,7 @@ class Writer:
                 logger.warning("%d records are not written: the database did not take them", len(self._waiting))
 
     def _run(self) -> None:
+        looked = time.monotonic()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closing.is_set(), _IDLE_SECONDS)
@@ -77,7 +80,12 @@ class Writer:
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
+                is_busy = has_some and not self._closing.is_set()
+            if is_busy and time.monotonic() - looked > _BUSY_SECONDS:
+                self._insist(_LEFT_OVER, self._look_after)
+                has_some = False  # what it opened is closed, as when idle
             if not has_some:
+                looked = time.monotonic()
                 connections.close_all()
         connections.close_all()
 
