@@ -41,7 +41,7 @@ class VaultAuditLog:
             if not self._path.is_file():
                 # A pipe or a socket would give to us what its reader waits for.
                 why = "not a regular file" if self._path.exists() else "no such file"
-                self._findings.not_looked_at(f"{self._path}: {why}; it is the `file_path` of Vault's audit device")
+                self._findings.not_looked_at(f"{self._path}: {why}: it is the `file_path` of Vault's audit device")
                 return
             self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             self._size = os.fstat(self._file).st_size

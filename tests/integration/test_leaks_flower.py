@@ -118,7 +118,7 @@ def test_one_whose_api_is_closed_is_looked_at_in_part(place: Place, app: Celery,
         watch.run(partial(honest_sent, place, app), "honest")
         row = watch.end()["Flower", "honest"]
     assert row.verdict == "clean"
-    assert row.why.startswith("refused: /api/task/info/…, /api/task/result/…, /api/tasks, /api/workers; ")
+    assert row.why.startswith("refused: /api/task/info/…, /api/task/result/…, /api/tasks, /api/workers: ")
     assert "FLOWER_UNAUTHENTICATED_API=1" in row.why
 
 

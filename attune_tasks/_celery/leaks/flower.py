@@ -92,7 +92,7 @@ class FlowerSurface(RoundsSurface):
         refused = sorted(path for path, status in self._statuses.items() if status in _REFUSED)
         if refused:
             advice = "give it basic authentication, or start it with FLOWER_UNAUTHENTICATED_API=1"
-            self._partly(f"refused: {', '.join(refused)}; {advice}")
+            self._partly(f"refused: {', '.join(refused)}: {advice}")
         other = sorted(path for path, status in self._statuses.items() if status not in {HTTPStatus.OK, *_REFUSED})
         if other:
             self._partly(f"no answer, or none that says anything: {', '.join(other)}")
