@@ -115,3 +115,25 @@ def test_one_whose_action_one_may_run_is_enabled(django_site: Site, deed: str) -
     _client(django_site, *BEAT).post(ADD.removesuffix("add/"), data)
     task.refresh_from_db()
     assert task.enabled
+
+
+STARMAP = {"task": {"task": NAME, "args": []}, "it": [["work.add", {"a": 1}]]}
+
+
+@pytest.mark.parametrize(("permission", "status"), [("run:shop", 200), ("run:*", 302)])
+def test_celerys_own_tasks_run_no_action_for_who_may_not_run_all(
+    django_site: Site, permission: str, status: int
+) -> None:
+    kwargs = json.dumps(STARMAP).replace("attune", "\\u0061ttune")
+    answer = _save(_client(django_site, permission), task="celery.starmap", kwargs=kwargs)
+    assert answer.status_code == status
+    assert PeriodicTask.objects.filter(task="celery.starmap").count() == (status == 302)
+
+
+def test_such_a_task_is_not_run_either(django_site: Site) -> None:
+    every = IntervalSchedule.objects.create(every=1, period="hours")
+    made = {"task": "celery.starmap", "interval": every, "kwargs": json.dumps(STARMAP)}
+    task = PeriodicTask.objects.create(name="hourly", **made)
+    data = {"action": "run_tasks", "_selected_action": str(task.pk)}
+    page = _client(django_site, *BEAT).post(ADD.removesuffix("add/"), data, follow=True).content.decode()
+    assert "You may not run the action of: hourly" in page

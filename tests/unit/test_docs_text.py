@@ -21,7 +21,12 @@ from tests.docs_reference import generated, written
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _TEST = re.compile(r"tests/[\w/]+\.py::\w+")
 _DOTTED = re.compile(r"`(attune_tasks(?:\.\w+)+)")
-_PERMISSIONS = {"attune_tasks.view_execution", "attune_tasks.cancel_execution", "attune_tasks.check_secrets"}
+_PERMISSIONS = {
+    "attune_tasks.view_execution",
+    "attune_tasks.delete_execution",
+    "attune_tasks.cancel_execution",
+    "attune_tasks.check_secrets",
+}
 _NO_MODULES = frozenset({"attune_tasks.secret_providers", "attune_tasks.run_action", "attune_tasks.run", *_PERMISSIONS})
 """A group of entry points, the task's name for Celery, and permissions in Django, of which `run:…` are some."""
 _OTHER_PAGES = tuple(ROOT / name for name in ("SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md"))
