@@ -357,3 +357,23 @@ def test_a_result_is_what_the_worker_stored(client: FlaskClient) -> None:
     result = answer["result"]
     assert (answer["status"], result["result"], result["action_ref"]) == ("succeeded", 3, "work.add")
     assert json_of(client.get(f"/attune/executions/{sent.id}/output"))["complete"] is True
+
+
+def test_nobody_gets_anothers_execution_by_an_idempotency_key(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+
+    def enqueue(*_: Any, idempotency_key: str, **__: Any) -> None:
+        keys.append(idempotency_key)
+        msg = "no more is looked at here"
+        raise ValueError(msg)
+
+    monkeypatch.setattr("attune_tasks.enqueue", enqueue)
+    for name in ("ada", "bob"):
+        with client.session_transaction() as opened:
+            opened["user"] = name
+        for key in ("one", "two", "two"):
+            asked = {"action": "work.add", "idempotency_key": key}
+            assert code_of(client.post("/attune/executions", json=asked)) == (400, "bad_request")
+    assert [keys.count(key) for key in keys] == [1, 2, 2, 1, 2, 2]

@@ -229,3 +229,38 @@ def test_no_secret_can_be_read_where_the_worker_masks(django_site: Site) -> None
     told = client.get(answer.json()["status"]).content.decode()
     assert "work/api#api_key" in told
     assert not [value for value in SECRETS.values() if value in told]
+
+
+def of_another_model(_: Any) -> Any:
+    """Sign in somebody whose key is another user's in the project's own model."""
+    from types import SimpleNamespace
+
+    return SimpleNamespace(is_authenticated=True, is_active=True, pk=1)
+
+
+def test_a_user_of_another_model_is_refused_with_what_is_wrong(django_site: Site) -> None:
+    own = {"authenticate": f"{__name__}.of_another_model"}
+    with (
+        override_settings(ATTUNE_TASKS={**django_site.settings, "django": own}),
+        captured() as calls,
+        pytest.raises(TypeError, match="expected a user of AUTH_USER_MODEL"),
+    ):
+        _post(django_site.client(), {"action": "work.add"})
+    assert not calls
+
+
+def test_nobody_gets_anothers_execution_by_an_idempotency_key(
+    django_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+
+    def enqueue(*_: Any, idempotency_key: str, **__: Any) -> None:
+        keys.append(idempotency_key)
+        raise ConnectionError
+
+    monkeypatch.setattr("attune_tasks.contrib.django.views.enqueue", enqueue)
+    for name in ("ada", "bob"):
+        client = django_site.client(django_site.user(name, "run:*"))
+        for key in ("one", "two", "two"):
+            assert _post(client, {"action": "work.add", "idempotency_key": key}).status_code == 503
+    assert [keys.count(key) for key in keys] == [1, 2, 2, 1, 2, 2]

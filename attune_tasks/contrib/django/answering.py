@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -26,6 +27,9 @@ def signed_in(view: View) -> View:
         user = import_string(named)(request) if named else getattr(request, "user", None)
         if user is None or not user.is_authenticated or not user.is_active:
             return refused(401, "not_signed_in", "sign in first")
+        if not isinstance(user, get_user_model()):  # whose keys are those of others in the records
+            msg = f"authenticate gave {type(user).__name__}: expected a user of AUTH_USER_MODEL, or None"
+            raise TypeError(msg)
         try:
             return view(request, user, *arguments, **options)
         except Http404:

@@ -1,4 +1,8 @@
-"""What an execution says, as server-sent events: under ASGI alone, where a response that lasts holds no thread."""
+"""What an execution says, as server-sent events: under ASGI alone, where a response that lasts keeps no other waiting.
+
+Django gives each request under ASGI a thread for what is not asynchronous, and with it a connection to the database:
+that one is given back after each look, as ``CONN_MAX_AGE`` says.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
+from django.db import close_old_connections
 from django.http import StreamingHttpResponse
 
 from attune_tasks.contrib.django.models import Execution
@@ -51,5 +56,8 @@ async def _events(execution: Execution, after: str) -> AsyncIterator[bytes]:
 
 
 def _look(execution: Execution, after: str) -> dict[str, Any]:
-    execution.refresh_from_db()
-    return output_of(execution, after)
+    try:
+        execution.refresh_from_db()
+        return output_of(execution, after)
+    finally:
+        close_old_connections()

@@ -93,7 +93,7 @@ def make_permissions(using: str | None = None) -> list[str]:
 
 
 def make_permissions_after_migrate(using: str, apps: Any, **_: Any) -> None:
-    """Make them when tables are there; broken packs are told by the checks, and do not stop ``migrate``."""
+    """Make them when tables are there; broken packs are told by the checks, which ``migrate`` asks first."""
     if not {"auth", "contenttypes"} <= {config.label for config in apps.get_app_configs()}:
         return
     from django.contrib.auth.models import Permission

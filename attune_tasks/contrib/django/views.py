@@ -51,6 +51,8 @@ def enqueue_view(request: HttpRequest, user: Any) -> JsonResponse:
 def _enqueued(request: HttpRequest, user: Any, asked: dict[str, Any]) -> JsonResponse:
     ref = asked["action"]
     options = {name: asked[name] for name in ("timeout", "idempotency_key") if asked.get(name) is not None}
+    if isinstance(key := options.get("idempotency_key"), str) and key:
+        options["idempotency_key"] = json.dumps(["user", str(user.pk), key])  # nobody gets another's execution by it
     try:
         handle = enqueue(ref, asked.get("parameters"), user=user, **options)
     except AttuneTasksError as error:

@@ -6,6 +6,7 @@ only ``application/json`` is read, which a form can't send, and what a browser s
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
@@ -67,6 +68,8 @@ def _enqueue() -> tuple[Response, int, dict[str, str]]:
     ref = asked["action"]
     _must_be_allowed("enqueue", ref)
     options = {name: asked[name] for name in ("timeout", "idempotency_key") if asked.get(name) is not None}
+    if options.get("idempotency_key"):  # nobody gets another's execution by it
+        options["idempotency_key"] = json.dumps(["user", g.attune_user, options["idempotency_key"]])
     try:
         handle = enqueue(ref, asked.get("parameters"), caller=g.attune_user, app=_bound().celery, **options)
     except ValueError as error:  # of an idempotency_key
