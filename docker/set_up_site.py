@@ -17,9 +17,10 @@ from shop.models import Order  # noqa: E402 - the same
 PASSWORD = Path("/run/secrets/admin_password")
 ORDERS = 24
 
-admin, _made = User.objects.get_or_create(username="admin", defaults={"is_staff": True, "is_superuser": True})
-admin.set_password(PASSWORD.read_text(encoding="utf-8").strip())
-admin.save()
+admin, made = User.objects.get_or_create(username="admin", defaults={"is_staff": True, "is_superuser": True})
+if made or not admin.password:  # not one that was changed since
+    admin.set_password(PASSWORD.read_text(encoding="utf-8").strip())
+    admin.save()
 for number in range(ORDERS):
     Order.objects.get_or_create(
         number=f"A-{1000 + number}",

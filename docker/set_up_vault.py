@@ -35,7 +35,7 @@ def main() -> None:
     client.token = keys["token"]
     enable(client)
     for path, fields in json.loads(SECRETS.read_text(encoding="utf-8")).items():
-        client.secrets.kv.v2.create_or_update_secret(path=path, secret=fields)
+        store(client, path, fields)
     if not SECRET_ID.exists():
         answer = client.auth.approle.generate_secret_id("shop-worker")
         write(SECRET_ID, answer["data"]["secret_id"])
@@ -77,6 +77,14 @@ def enable(client: hvac.Client) -> None:
     role = {"token_policies": ["shop"], "token_ttl": "1h", "token_max_ttl": "24h"}
     client.auth.approle.create_or_update_approle("shop-worker", **role)
     client.auth.approle.update_role_id("shop-worker", "shop-worker")
+
+
+def store(client: hvac.Client, path: str, fields: dict[str, str]) -> None:
+    """Store a secret, unless there is one: it may have been changed since."""
+    try:
+        client.secrets.kv.v2.read_secret_metadata(path)
+    except hvac.exceptions.InvalidPath:
+        client.secrets.kv.v2.create_or_update_secret(path, secret=fields)
 
 
 def write(path: Path, text: str) -> None:

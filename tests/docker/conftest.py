@@ -50,14 +50,6 @@ def engine(bare_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Eng
 @pytest.fixture(scope="session")
 def stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Give the running stack, whose worker takes part in leak-check."""
-    override = {
-        "version": "3.9",
-        "services": {
-            "worker": {
-                "environment": {"ATTUNE_TASKS_LEAK_CHECK__ENABLED": "true"},
-            }
-        },
-    }
-    del override["version"]
+    override = {"services": {"worker": {"environment": {"ATTUNE_TASKS_LEAK_CHECK__ENABLED": "true"}}}}
     with running_stack(engine, tmp_path_factory.mktemp("stack"), override) as running:
         yield running
