@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import hvac
@@ -88,25 +88,38 @@ class Place:
         return where
 
     def _start_vault(self, processes: Processes, program: str, fields: Mapping[str, Mapping[str, str]]) -> str:
-        """Start a Vault in memory with the values; give the settings that read it, by a token which can do no more."""
-        port, root = port_or_free(0), secrets.token_urlsafe(24)
-        command = [program, "server", "-dev", "-dev-no-store-token", f"-dev-listen-address=127.0.0.1:{port}"]
-        names = ("VAULT_DEV_ROOT_TOKEN_ID", "BAO_DEV_ROOT_TOKEN_ID")  # Vault's, OpenBao's
-        running = processes.start("vault", command, self.data, HOME=str(self.data), **dict.fromkeys(names, root))
+        """Start a Vault in memory with the values; give the settings that read it, by a token which can do no more.
+
+        Not by ``-dev``: that takes its root token as a variable or an argument, and prints it. This one stays here.
+        """
+        port = port_or_free(0)
+        listener = f'listener "tcp" {{\n  address = "127.0.0.1:{port}"\n  tls_disable = true\n}}\n'
+        config = self.write("vault.hcl", 'disable_mlock = true\nstorage "inmem" {}\n' + listener)
+        running = processes.start("vault", [program, "server", f"-config={config}"], self.data, HOME=str(self.data))
         url = f"http://127.0.0.1:{port}"
         session = requests.Session()
         session.trust_env = False  # no proxy stands between this machine and itself
-        client = hvac.Client(url=url, token=root, session=session)
+        client = hvac.Client(url=url, session=session)
+        client.token = None  # whoever starts this may have one, of another Vault
 
-        def stores() -> bool:
+        def is_ready(do: Callable[[], object]) -> bool:
             try:
-                for path, each in fields.items():
-                    client.secrets.kv.v2.create_or_update_secret(path, secret=dict(each), mount_point="secret")
+                do()
             except (OSError, hvac.exceptions.VaultError):  # it starts, or makes its engine ready
                 return False
             return True
 
-        processes.wait(running, stores)
+        def store() -> None:
+            for path, each in fields.items():
+                client.secrets.kv.v2.create_or_update_secret(path, secret=dict(each), mount_point="secret")
+
+        processes.wait(running, lambda: is_ready(client.sys.is_initialized))
+        made = client.sys.initialize(secret_shares=1, secret_threshold=1)
+        client.sys.submit_unseal_key(made["keys"][0])
+        client.token = made["root_token"]
+        processes.wait(running, lambda: is_ready(client.sys.list_mounted_secrets_engines))
+        client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+        processes.wait(running, lambda: is_ready(store))
         policy = "".join(f'path "secret/data/{path}" {{ capabilities = ["read"] }}\n' for path in fields)
         client.sys.create_or_update_policy("actions", policy)
         token = client.auth.token.create(policies=["actions"])["auth"]["client_token"]

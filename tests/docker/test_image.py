@@ -42,7 +42,8 @@ def test_what_builds_has_stayed_behind(engine: Engine, program: str) -> None:
 def test_nothing_that_an_image_was_built_from_is_left_in_it(engine: Engine) -> None:
     # The stages that build work in the root folder.
     places = "/wheels /source /requirements /opt/build /opt/attune-tasks"
-    assert run(engine, "sh", "-c", f"for each in {places}; do test ! -e $each || echo $each; done") == "/opt/attune-tasks\n"
+    left = run(engine, "sh", "-c", f"for each in {places}; do test ! -e $each || echo $each; done")
+    assert left == "/opt/attune-tasks\n"
 
 
 def test_actions_of_all_kinds_run_with_a_read_only_root(engine: Engine) -> None:
