@@ -56,7 +56,7 @@ test-kills: $(VENV)/.test-installed ## Kill workers and actions in each way, 20 
 test-docker: $(VENV)/.test-installed ## Build the images, bring the stack up in containers, and test it (as root where no engine runs)
 	@tools/ensure-docker
 	@$(BIN)/python -m tests.vault_binary
-	@$(BIN)/python -m pytest -p no:cacheprovider tests/docker
+	@PATH=$$PATH:/usr/sbin:/sbin $(BIN)/python -m pytest -p no:cacheprovider tests/docker
 
 soak: $(VENV)/.test-installed ## Run 5,000 executions while workers and Redis are killed, and judge each (SOAK="--executions number")
 	@tools/ensure-test-tools

@@ -100,6 +100,8 @@ def running_engine() -> Iterator[Engine]:
 def _own_engine(root: Path) -> Iterator[Engine]:
     address = f"unix://{root}/docker.sock"
     command: list[Any] = [
+        *("nice", "-n", "19"),
+        *("setpriv", "--pdeathsig", "TERM"),  # it ends with the tests, also where those are killed
         "dockerd",
         "--iptables=false",  # the machine's rules are not ours; containers of one network reach each other without
         "--ip6tables=false",
@@ -116,7 +118,7 @@ def _own_engine(root: Path) -> Iterator[Engine]:
     log = root / "dockerd.log"
     with log.open("ab") as written:
         process = subprocess.Popen(
-            ["nice", "-n", "19", *command],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=written,
