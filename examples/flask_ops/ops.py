@@ -7,13 +7,14 @@ of the key that signs sessions. Broker, result backend and secret provider come 
 import json
 import os
 import secrets
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import click
-from flask import Flask, abort, redirect, render_template, request, session, url_for
+from flask import Flask, Response, abort, redirect, render_template, request, session, url_for
 from werkzeug.security import check_password_hash, generate_password_hash
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Response as AnyResponse
 
 import attune_tasks
 from attune_tasks.contrib.flask import AttuneTasks
@@ -23,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("OPS_DATA") or HERE / "data")
 USERS = DATA / "users.json"
 KEY = DATA / "session-key"
+KEPT = 50  # ids in a session, which is a cookie
 MAY = {"ada": {"ops.deploy", "ops.clean_up"}, "bob": {"ops.clean_up"}}
 
 
@@ -62,7 +64,7 @@ celery.conf.beat_schedule = {
 
 
 @app.get("/")
-def index() -> str | Response:
+def index() -> str | AnyResponse:
     """Show the forms."""
     if logged_in() is None:
         return redirect(url_for("login"))
@@ -70,7 +72,7 @@ def index() -> str | Response:
 
 
 @app.route("/login", methods=["GET", "POST"])
-def login() -> str | Response | tuple[str, int]:
+def login() -> str | AnyResponse | tuple[str, int]:
     """Ask who it is."""
     if request.method == "GET":
         return render_template("login.html", fault="")
@@ -85,10 +87,18 @@ def login() -> str | Response | tuple[str, int]:
 
 
 @app.post("/logout")
-def logout() -> Response:
+def logout() -> AnyResponse:
     """Forget who it is."""
     session.clear()
     return redirect(url_for("login"))
+
+
+@app.after_request
+def remember(response: Response) -> Response:
+    """Keep the ids of what a user has started: that, and no more, is his to cancel."""
+    if request.endpoint == "attune_tasks.enqueue" and response.status_code == HTTPStatus.ACCEPTED:
+        session["started"] = [*session.get("started", ()), response.json["execution_id"]][-KEPT:]
+    return response
 
 
 @app.post("/cancel/<execution_id>")
@@ -98,6 +108,8 @@ def cancel(execution_id: str) -> dict[str, str]:
         abort(401)
     if not request.is_json:
         abort(415)
+    if execution_id not in session.get("started", ()):
+        abort(403)
     _, task_id = ids_of(execution_id)
     return {"outcome": attune_tasks.Handle.from_task_id(task_id, app=celery).cancel().outcome}
 

@@ -108,12 +108,14 @@ def test_one_deploys_with_the_keyboard_and_cancels(ops: Ops) -> None:
 
 
 def test_who_may_only_clean_up_is_refused_a_deployment(ops: Ops) -> None:
+    others = "1"  # what somebody else has started
     with session(ops.chromium, ops.recording) as window:
         page = window.page
         ops.log_in(page, "bob")
         expect(page.get_by_role("button", name="Deploy")).to_be_disabled()
         asked = {"action": "ops.deploy", "parameters": {"service": "web", "version": "1.4.2"}}
         assert page.request.post(f"{ops.site}attune/executions", data=asked).status == 403
+        assert page.request.post(f"{ops.site}cancel/{others}", data={"it": "now"}).status == 403
         page.get_by_role("button", name="Clean up").click()
         expect(page.locator(STATUS)).to_have_text("succeeded")
         expect(page.locator(OUTPUT)).to_contain_text("would remove releases/release-200-days-old")
