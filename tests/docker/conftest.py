@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def bare_engine() -> Iterator[Engine]:
     """Give an engine; clients of Python's package `docker` find it, too."""
+    at_term = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit of CI: take all of it down
     with running_engine() as engine:
         before = os.environ.get("DOCKER_HOST")
         if engine.address:
@@ -38,6 +40,7 @@ def bare_engine() -> Iterator[Engine]:
             os.environ.pop("DOCKER_HOST")
         if before is not None:
             os.environ["DOCKER_HOST"] = before
+    signal.signal(signal.SIGTERM, at_term)
 
 
 @pytest.fixture(scope="session")
