@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -78,6 +81,12 @@ class Site:
         return client
 
 
+def _remove(folder: str, owner: int) -> None:
+    """Leave nothing behind, unless this is a fork of the process that made it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def set_up_django() -> None:
     """Set Django up in this process, once, and connect nothing. It needs no settings module."""
     from django import VERSION
@@ -86,6 +95,7 @@ def set_up_django() -> None:
     if settings.configured:
         return
     folder = tempfile.mkdtemp(prefix="attune-tasks-django-")
+    atexit.register(_remove, folder, os.getpid())
     contrib = ("admin", "auth", "contenttypes", "sessions", "messages", "staticfiles")
     templates = {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
