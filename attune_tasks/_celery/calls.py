@@ -19,6 +19,7 @@ __all__ = ["MAXIMUM_REF", "Call", "clip", "read_call", "shown_of"]
 MAXIMUM_REF: Final = 200
 """Characters; refs stand in events, in the log and in Flower."""
 _SHOWN_BYTES: Final = 300
+_MASK: Final = "***"
 _MAX_DEPTH: Final = 64
 """As in the packs' own check of parameters."""
 
@@ -69,11 +70,11 @@ class Call(NamedTuple):
         return self.ref.partition(".")[0] in LEAK_PACKS
 
     def shown(self) -> dict[str, str]:
-        """Give Celery's ``argsrepr`` and ``kwargsrepr``, for events and logs: names of parameters, never values."""
+        """Give Celery's ``argsrepr`` and ``kwargsrepr``, for events and logs: names of parameters, no value."""
         given = {"parameters": self.parameters, "env": self.env}
         # What is no mapping is refused when it runs, and has no names that could be shown.
         names = {name: sorted(map(str, value)) for name, value in given.items() if value and isinstance(value, Mapping)}
-        text = "; ".join(f"{name}: {', '.join(found)}" for name, found in names.items())
+        text = "; ".join(f"{name}: {', '.join(f'{each}={_MASK}' for each in found)}" for name, found in names.items())
         return {"argsrepr": clip(repr(self.ref), _SHOWN_BYTES), "kwargsrepr": clip(f"{{{text}}}", _SHOWN_BYTES)}
 
 

@@ -56,7 +56,7 @@ def test_executions_are_shown_by_action_with_names_status_and_duration(
         assert {seen[handle.task_id]["name"] for handle in added} == {"work.add"}
         assert seen[failed.task_id]["name"] == "work.tell"
         one = seen[added[0].task_id]
-        assert (one["args"], one["kwargs"]) == ("'work.add'", "{parameters: a}")
+        assert (one["args"], one["kwargs"]) == ("'work.add'", "{parameters: a=***}")
         assert (one["state"], one["worker"]) == ("SUCCESS", NAME)
         assert "'status': 'succeeded'" in one["result"]
         assert "'duration_ms': " in one["result"]

@@ -66,11 +66,11 @@ def test_every_json_value_passes(parameters: dict[str, Any]) -> None:
 
 def test_names_are_shown_and_values_are_not() -> None:
     shown = Call("a.b", {"user": "hunter2", "x": 1}, {"TZ": "hunter2"}).shown()
-    assert shown == {"argsrepr": "'a.b'", "kwargsrepr": "{parameters: user, x; env: TZ}"}
+    assert shown == {"argsrepr": "'a.b'", "kwargsrepr": "{parameters: user=***, x=***; env: TZ=***}"}
 
 
 def test_what_is_shown_of_any_message_holds_no_value() -> None:
-    assert shown_of(["a.b", {"user": "hunter2"}], {}) == ("'a.b'", "{parameters: user}")
+    assert shown_of(["a.b", {"user": "hunter2"}], {}) == ("'a.b'", "{parameters: user=***}")
     assert shown_of(["a.b", "hunter2"], {}) == ("'a.b'", "{}")
     assert shown_of(["a.b"], {"env": "hunter2", "parameters": ["hunter2"]}) == ("'a.b'", "{}")
     assert shown_of(["a.b", {}, "hunter2"], {}) == ("(unreadable)", "(unreadable)")

@@ -57,7 +57,7 @@ def test_a_message_holds_the_call_in_json_and_shows_its_names_only(app: Celery, 
     headers = message["headers"]
     assert (headers["id"], headers["task"], headers["shadow"]) == (handle.task_id, NAME, "work.add")
     assert "12345" not in json.dumps(headers) + json.dumps(message["properties"])
-    assert headers["kwargsrepr"] == "{parameters: a}"
+    assert headers["kwargsrepr"] == "{parameters: a=***}"
     assert "@" in headers["attune_caller"]
     assert message["properties"]["priority"] == 3
 
@@ -143,7 +143,7 @@ def test_whatever_way_a_message_goes_it_shows_no_argument(app: Celery, tmp_path:
     }
     ways[way]()
     headers = sent(tmp_path)["headers"]
-    assert (headers["argsrepr"], headers["kwargsrepr"]) == ("'work.add'", "{parameters: a}")
+    assert (headers["argsrepr"], headers["kwargsrepr"]) == ("'work.add'", "{parameters: a=***}")
     assert "12345" not in json.dumps(headers)
 
 
