@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +13,7 @@ from attune_tasks import tasks
 from attune_tasks._celery import capturing
 from attune_tasks._celery.callers import CALLER_HEADER
 from attune_tasks._celery.handle import Handle
-from attune_tasks._celery.known_ids import first_of_key, refuse_ended
+from attune_tasks._celery.known_ids import KEY_SECONDS, first_of_key, refuse_ended
 from attune_tasks._celery.noting import must_be_new
 from attune_tasks.ids import new_execution_id, task_id_of
 
@@ -39,7 +38,7 @@ def enqueue(  # noqa: PLR0913 - the options that a task message has
     execution_id: int | None = None,
     caller: str | None = None,
     idempotency_key: str | None = None,
-    idempotency_seconds: float = 86_400.0,
+    idempotency_seconds: float = KEY_SECONDS,
     app: Celery | None = None,
 ) -> Handle:
     """Have a worker run the action `ref`, and give a handle.
@@ -64,7 +63,7 @@ def enqueue(  # noqa: PLR0913 - the options that a task message has
     app = app_or_default(app)
     task = app.tasks[tasks.NAME]
     task_id = task_id_of(new_execution_id() if execution_id is None else execution_id)
-    with _first(app, ref, idempotency_key, task_id, idempotency_seconds) as first:
+    with first_of_key(app, ref, idempotency_key, task_id, idempotency_seconds) as first:
         if first is not None:
             return Handle(app.AsyncResult(first), ref)
         # Of what is run at once no result is stored, and Celery warns of asking for one.
@@ -88,15 +87,6 @@ def app_or_default(app: Celery | None) -> Celery:
     from attune_tasks.app import app as ready_made
 
     return ready_made
-
-
-def _first(app: Celery, ref: str, key: str | None, task_id: str, seconds: float) -> AbstractContextManager[str | None]:
-    if key is None or capturing.catches(ref):
-        return nullcontext()
-    if not isinstance(key, str) or not key or not seconds > 0:
-        msg = "an idempotency_key is text that is not empty, and holds for a number of seconds above 0"
-        raise ValueError(msg)
-    return first_of_key(app, ref, key, task_id, seconds)
 
 
 def _plain(values: Mapping[str, Any]) -> Any:

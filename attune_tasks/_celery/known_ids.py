@@ -9,15 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 from celery import Celery, states
 
+from attune_tasks._celery import capturing
 from attune_tasks._celery.noting import refuse_known
 from attune_tasks._celery.shared_state import shared_state
 from attune_tasks.errors import SettingsError
 
-__all__ = ["first_of_key", "refuse_ended"]
+__all__ = ["KEY_SECONDS", "first_of_key", "refuse_ended"]
+
+KEY_SECONDS: Final = 86_400.0
+"""For which a key holds, where nothing else is said."""
 
 
 def refuse_ended(app: Celery, task_id: str) -> None:
@@ -31,11 +35,18 @@ def refuse_ended(app: Celery, task_id: str) -> None:
 
 
 @contextmanager
-def first_of_key(app: Celery, action_ref: str, key: str, task_id: str, seconds: float) -> Iterator[str | None]:
+def first_of_key(app: Celery, action_ref: str, key: str | None, task_id: str, seconds: float) -> Iterator[str | None]:
     """Give the task id of the execution that was made with this `key` in the last `seconds`; None: it is `task_id` now.
 
-    Given back where sending it fails. Raises SettingsError where there is no shared state, which alone knows.
+    So it is without a `key`, too, and where calls are captured. Given back where sending it fails. Raises ValueError,
+    and SettingsError where there is no shared state, which alone knows.
     """
+    if key is None or capturing.catches(action_ref):
+        yield None
+        return
+    if not isinstance(key, str) or not key or not seconds > 0:
+        msg = "an idempotency_key is text that is not empty, and holds for a number of seconds above 0"
+        raise ValueError(msg)
     state = shared_state(app)
     if state is None:
         msg = "idempotency_key needs a Redis for shared state: set state_url, or take Redis for the result backend"

@@ -13,7 +13,7 @@ from attune_tasks._celery import capturing
 from attune_tasks._celery.callers import CALLER_HEADER, default_caller
 from attune_tasks._celery.calls import Call, read_call
 from attune_tasks._celery.claims.storing import StoringBackend
-from attune_tasks._celery.known_ids import first_of_key
+from attune_tasks._celery.known_ids import KEY_SECONDS, first_of_key
 from attune_tasks._celery.noting import NotingProducer
 from attune_tasks._celery.observing import tell
 from attune_tasks._celery.per_app import AppState, state_of
@@ -24,7 +24,6 @@ from attune_tasks.ids import execution_id_of, new_execution_id, task_id_of
 __all__ = ["ActionTask"]
 
 _DESTINATIONS: Final = frozenset({"queue", "exchange", "routing_key"})
-_DAY: Final = 86_400.0
 
 
 class ActionTask(Task[Any, Any]):
@@ -65,8 +64,8 @@ class ActionTask(Task[Any, Any]):
         state.message_keys  # noqa: B018 - read here, where an error reaches the caller: Celery's signals swallow them
         call.check_against(state.registry, state.loaded.settings)
         task_id = task_id or task_id_of(new_execution_id())
-        key, seconds = options.pop("idempotency_key", None), options.pop("idempotency_seconds", _DAY)
-        if key is not None and not capturing.catches(call.ref):
+        key, seconds = options.pop("idempotency_key", None), options.pop("idempotency_seconds", KEY_SECONDS)
+        if key is not None:
             with first_of_key(self.app, call.ref, key, task_id, seconds) as first:
                 if first is not None:
                     return self.AsyncResult(first)
