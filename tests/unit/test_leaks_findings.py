@@ -9,6 +9,7 @@ import pytest
 
 from attune_tasks.leaks import Findings, ValueSeeker, Watched
 from attune_tasks.leaks.processes.programs import program_of
+from tests.waiting import wait_until
 
 VALUE = "one-\x1b]0;value\x07-of-some-length"
 WILD = f"\x1b[2J\x9b31m\u202e\x7f {VALUE} \x08\nend"
@@ -34,7 +35,9 @@ def test_a_command_line_of_a_real_process_is_shown_so() -> None:
     seeker.add(7, {"token": VALUE})
     findings = Findings("command lines", seeker)
     command = [sys.executable, "-c", "import sys; sys.stdin.read()", WILD]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:  # it is there, by exec, when this is over
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        # Popen returns at exec, a moment before the kernel shows the new command line.
+        wait_until(lambda: program_of(process.pid, seeker), "the command line is there")
         findings.search(VALUE.encode(), "here", program_of(process.pid, seeker))
         process.communicate()
     (row,) = findings.rows([Watched(7, "t", "shell")])
