@@ -14,7 +14,7 @@ from attune_tasks.cli.asking import asking
 from attune_tasks.cli.exits import ERROR, SUCCEEDED
 from attune_tasks.cli.group import complain
 from attune_tasks.cli.leak_table import told
-from attune_tasks.cli.loading import DEFAULT_APP, load_app
+from attune_tasks.cli.loading import load_app, name_of_app
 from attune_tasks.cli.parameters import parameter_options, read_parameters
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def leak_check(  # noqa: PLR0913 - one per option
 
     options = CheckOptions(own_redis, flower, vault_audit_log, file_seconds, asks_vault=bool(real or canary_ref))
     if self_test:
-        context.exit(_test_itself(app, context.find_root().obj or DEFAULT_APP, options, as_json=as_json))
+        context.exit(_test_itself(app, name_of_app(context), options, as_json=as_json))
     with asking("nothing was looked at"), RemoteCheck(app, find_worker(app, worker), options) as check:
         if ref is None:
             failed = _run_canaries(check, canary_ref, seconds)
@@ -121,8 +121,11 @@ def _refuse_what_does_not_go_together(given: dict[str, Any]) -> None:
     if given["canary_ref"] and is_own:
         msg = "--canary-ref is for the canary actions: with REF use --real"
         raise click.UsageError(msg)
-    if given["self_test"] and (is_own or given["canary_ref"] or given["worker"]):
-        msg = "--self-test has actions and a worker of its own: leave out REF, --canary-ref and --worker"
+    if given["self_test"] and (is_own or given["canary_ref"] or given["worker"] or given["vault_audit_log"]):
+        msg = (
+            "--self-test has actions, a worker and a log for Vault of its own: leave out REF, --canary-ref, --worker"
+            " and --vault-audit-log"
+        )
         raise click.UsageError(msg)
 
 

@@ -16,10 +16,11 @@ from attune_tasks.errors import AttuneTasksError, place_of
 if TYPE_CHECKING:
     from attune_tasks.settings import LoadedSettings
 
-__all__ = ["APP_VARIABLE", "DEFAULT_APP", "load", "load_app", "run_overrides", "show_warnings"]
+__all__ = ["APP_VARIABLE", "DEFAULT_APP", "load", "load_app", "name_of_app", "run_overrides", "show_warnings"]
 
 APP_VARIABLE: Final = "ATTUNE_TASKS_APP"
 DEFAULT_APP: Final = "attune_tasks.app:app"
+_USUAL_NAMES: Final = ("app", "celery", "celery_app")
 
 
 def load(context: click.Context, overrides: Mapping[str, Any] | None = None) -> LoadedSettings:
@@ -69,6 +70,23 @@ def load_app(context: click.Context) -> Any:
         msg = f"--app {name}: {fault}; expected MODULE:ATTR, as in project.celery:app"
         raise click.UsageError(msg)
     return found[0]
+
+
+def name_of_app(context: click.Context) -> str:
+    """Give the app's name for ``celery -A``, where another process is to import it.
+
+    A web framework's command has the app itself: then it is looked for in the modules that are loaded. Ends in wrong
+    usage where none has it, as where a function makes it.
+    """
+    named = context.find_root().obj or DEFAULT_APP
+    if isinstance(named, str):
+        return named
+    for module_name, module in sorted(sys.modules.items()):
+        for attribute in _USUAL_NAMES:
+            if getattr(module, "__dict__", {}).get(attribute) is named and module_name != "__main__":
+                return f"{module_name}:{attribute}"
+    msg = "no module has this Celery app by a usual name: type `attune-tasks -A MODULE:ATTR leak-check --self-test`"
+    raise click.UsageError(msg)
 
 
 def show_warnings(loaded: LoadedSettings) -> None:

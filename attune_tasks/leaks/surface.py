@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from attune_tasks.leaks.rows import Row
 
-__all__ = ["Found", "Seeker", "Surface", "Watched"]
+__all__ = ["OVERLAP", "Found", "Seeker", "Surface", "Watched"]
+
+OVERLAP: Final = 128 << 10
+"""Bytes that two pieces share of what is searched piece by piece. The longest form of a value has six times its length
+(``\\u0001`` in JSON), so values of up to 21 KiB are found across a border."""
 
 
 class Found(NamedTuple):

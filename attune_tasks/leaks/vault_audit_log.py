@@ -9,12 +9,11 @@ from typing import Final
 
 from attune_tasks.leaks.findings import Findings
 from attune_tasks.leaks.rows import Row
-from attune_tasks.leaks.surface import Seeker, Watched
+from attune_tasks.leaks.surface import OVERLAP, Seeker, Watched
 
 __all__ = ["VaultAuditLog"]
 
 _PIECE: Final = 4 << 20
-_OVERLAP: Final = 64 << 10
 _MOST: Final = 256 << 20
 _NOT_TOLD: Final = "where it is was not said: say so by --vault-audit-log, on the machine where Vault writes it"
 
@@ -96,7 +95,7 @@ class VaultAuditLog:
                 hits = [line for line in lines if self._findings.search(line, f"{where} of the {_kind(line)}")]
                 if not hits:
                     self._findings.search(held, where.removesuffix(", line"))
-            rest = held[-_OVERLAP:]
+            rest = held[-OVERLAP:]
             if offset - begin > _MOST:
                 self._findings.partly(f"only {_MOST >> 20} MiB of what was added were looked at")
                 break

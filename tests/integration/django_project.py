@@ -84,9 +84,9 @@ class Project:
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
 
-    def manage(self, *words: str, code: int = 0) -> str:
-        """Type ``manage.py …``; give what it prints."""
-        return self._python("manage.py", *words, code=code)
+    def manage(self, *words: str, code: int = 0, seconds: float = 60) -> str:
+        """Type ``manage.py …``; give what it prints within `seconds`."""
+        return self._python("manage.py", *words, code=code, seconds=seconds)
 
     def python(self, text: str) -> str:
         """Run some lines with Django set up; give what they print."""
@@ -130,7 +130,7 @@ class Project:
         with running_worker(made, "a Django project's, broker: redis") as running:
             yield running
 
-    def _python(self, *arguments: str, code: int = 0) -> str:
+    def _python(self, *arguments: str, code: int = 0, seconds: float = 60) -> str:
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.place.folder,
@@ -138,7 +138,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=seconds,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout

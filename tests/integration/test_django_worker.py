@@ -156,6 +156,16 @@ def test_leak_check_looks_at_the_tables(project: Project, running: CeleryWorker,
     assert (verdict == "LEAK") == any("column stdout" in hit["where"] for hit in row["hits"])
 
 
+def test_the_self_test_catches_what_stands_in_the_tables(project: Project) -> None:
+    words = ("leak-check", "--self-test", "--json", "--file-seconds", "4")
+    caught = json.loads(project.manage("attune", *words, seconds=300))["controls"]
+    missed = [each for each in caught if each["verdict"] == "clean"]
+    assert missed == []
+    (of_records,) = [each for each in caught if each["surface"] == "Django records"]
+    assert of_records["verdict"] == "LEAK"
+    assert of_records["where"].startswith("table attune_tasks_execution, column ")
+
+
 def test_django_celery_results_works_beside(tmp_path: Path, redis_server: RedisServer) -> None:
     project = make_project(tmp_path, redis_server, "django-db", "django_celery_results")
     with project.worker("-P", "threads", "-c", "2"):

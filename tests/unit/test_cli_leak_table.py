@@ -58,7 +58,8 @@ def test_a_leak_is_told_with_its_place_and_program_and_reasons_once() -> None:
         (["work.tell", "--canary-ref", "vault://a/b#c"], "is for the canary actions"),
         (["work.tell", "--seconds", "3"], "is for the canary actions"),
         (["--self-test", "--seconds", "3"], "is for the canary actions"),
-        (["--self-test", "work.tell"], "a worker of its own"),
+        (["--self-test", "work.tell"], "a worker and a log for Vault of its own"),
+        (["--self-test", "--vault-audit-log", "/log"], "a worker and a log for Vault of its own"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(arguments: list[str], said: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -13,33 +13,33 @@ from attune_tasks.errors import place_of
 if TYPE_CHECKING:  # a scanner's: a web process loads this module, too
     from attune_tasks.leaks import Seeker, Surface
 
-__all__ = ["add_surfaces", "added_surfaces", "names_of_added"]
+__all__ = ["add_surface", "added_surfaces", "makers_of_added"]
 
-_names: Final[dict[str, None]] = {}
+_makers: Final[dict[str, str]] = {}
 
 
-def add_surfaces(name: str) -> None:
-    """Have `name`, as ``module:function``, called in each scanner of this worker, with the app and a seeker.
+def add_surface(name: str, maker: str) -> None:
+    """Have `maker`, as ``module:function``, called in each scanner of this worker, with the app and a seeker.
 
-    It gives a list of surfaces. The scanner is a process of its own, in which no framework is set up yet.
+    It gives the surface of that name. The scanner is a process of its own, in which no framework is set up yet.
     """
-    _names[name] = None
+    _makers[name] = maker
 
 
-def names_of_added() -> tuple[str, ...]:
-    """Give what was added in this process."""
-    return tuple(_names)
+def makers_of_added() -> dict[str, str]:
+    """Give what was added in this process, by the surfaces' names."""
+    return dict(_makers)
 
 
-def added_surfaces(names: Sequence[str], app: Celery, seeker: Seeker) -> list[Surface]:
+def added_surfaces(makers: Mapping[str, str], app: Celery, seeker: Seeker) -> list[Surface]:
     """Make them; what can't be made says so in the table."""
     surfaces: list[Surface] = []
-    for name in names:
-        module, _, function = name.partition(":")
+    for name, maker in makers.items():
+        module, _, function = maker.partition(":")
         try:
-            surfaces += getattr(import_module(module), function)(app, seeker)
+            surfaces.append(getattr(import_module(module), function)(app, seeker))
         except Exception as error:  # noqa: BLE001 - whatever a project's settings raise: texts may quote a password
-            surfaces.append(_unmade(module, seeker, f"{type(error).__name__} at {place_of(error)}"))
+            surfaces.append(_unmade(name, seeker, f"{type(error).__name__} at {place_of(error)}"))
     return surfaces
 
 

@@ -122,11 +122,14 @@ class Check:
         told: dict[str, Any] = {"phase": self._phase}
         if self._phase == "ready":
             actions = self._registry.actions
+            here = {surface.name for surface in self._surfaces}  # a web framework's, only where there is one
             told["canaries"] = [
                 {"ref": action.ref, "runtime": _label(action)} for action in actions if action.pack.ref == CANARY_PACK
             ]
             told["controls"] = [
-                {"ref": action.ref, "surfaces": surfaces} for action in actions if (surfaces := _surfaces_of(action))
+                {"ref": action.ref, "surfaces": surfaces}
+                for action in actions
+                if (surfaces := [name for name in _surfaces_of(action) if name in here])
             ]
         if self._phase == "done":
             told["rows"] = [row.to_dict() for row in self._rows]

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from celery import Celery
 
-from attune_tasks._celery.leaks.added import names_of_added
+from attune_tasks._celery.leaks.added import makers_of_added
 from attune_tasks._celery.leaks.debug_records import hide_records, show_records
 from attune_tasks._celery.leaks.names import QUEUE_PREFIX, SCANNER_COMMAND
 from attune_tasks._celery.leaks.queues import forget_queue
@@ -92,7 +92,7 @@ class MainSide:
             flower=_text(request.get("flower")),
             vault_audit_log=_text(request.get("vault_audit_log")),
             file_seconds=min(_LONGEST_WALK, max(0.0, float(request.get("file_seconds") or 0.0))),
-            added=names_of_added(),
+            added=makers_of_added(),
             asks_vault=bool(request.get("asks_vault")),
         )
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from celery import Celery
 
@@ -25,7 +26,7 @@ class ScannerTask:
     vault_audit_log: str | None = None
     file_seconds: float = 30.0
     """For a walk through all files that have changed, at the end."""
-    added: tuple[str, ...] = ()
-    """What makes the surfaces of a web framework, each as ``module:function``."""
+    added: Mapping[str, str] = field(default_factory=dict)
+    """What makes each surface of a web framework, as ``module:function``, by the surface's name."""
     asks_vault: bool = False
     """Whether the executions get secrets that a provider has, and not canaries alone."""

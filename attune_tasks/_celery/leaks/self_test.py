@@ -15,14 +15,17 @@ from attune_tasks.known_packs import CONTROL_PACK
 from attune_tasks.leaks import Row, Verdict
 from attune_tasks.result import ExecutionResult
 
-__all__ = ["Caught", "run_controls"]
+__all__ = ["VAULT_LOG", "Caught", "run_controls"]
+
+VAULT_LOG: Final = "vault-audit.log"
+"""In the folder of the controls: the file that stands for Vault's audit log."""
 
 _SECONDS: Final = 60.0
 _LONGER: Final = 20
 """Seconds for which a control stays that was missed at first."""
 _LONGEST: Final = 60
 """Seconds for which a control of memory stays at most: it ends when all of the memory was looked at."""
-_LEAVES_A_FILE: Final = f"{CONTROL_PACK}.changed_file"
+_LEAVE_A_FILE: Final = frozenset({f"{CONTROL_PACK}.changed_file", f"{CONTROL_PACK}.vault_audit_log"})
 _IN_MEMORY: Final = {
     f"{CONTROL_PACK}.launcher_memory": "launcher memory",
     f"{CONTROL_PACK}.main_memory": "main process memory",
@@ -97,7 +100,7 @@ def _run_action(check: RemoteCheck, ref: str, folder: Path, parameters: Mapping[
         stay = _Stay(Path(tempfile.mkdtemp(dir=folder)), _IN_MEMORY[ref])
         given = {"seconds": _LONGEST, "folder": str(stay.folder)}
         return _run(check, ref, given, _SECONDS + _LONGEST, stay.end_when_seen)
-    more = {"folder": str(folder)} if ref == _LEAVES_A_FILE else {}
+    more = {"folder": str(folder)} if ref in _LEAVE_A_FILE else {}
     return _run(check, ref, {**(parameters or {}), **more}, _SECONDS)
 
 

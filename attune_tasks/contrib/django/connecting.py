@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.signals import setting_changed
 
-from attune_tasks._celery.leaks.added import add_surfaces
+from attune_tasks._celery.leaks.added import add_surface
 from attune_tasks._celery.observing import observe, stop_observing
 from attune_tasks._celery.per_app import forget_states
 from attune_tasks.contrib.django.options import NAME, ORIGIN, read_settings
@@ -20,7 +20,7 @@ def connect() -> None:
     """Have ``ATTUNE_TASKS`` asked whenever settings are loaded, and executions recorded. Reads nothing yet."""
     set_framework_settings(ORIGIN, read_settings)
     observe(RECORDER)
-    add_surfaces("attune_tasks.contrib.django.leak_surface:make_surfaces")
+    add_surface("Django records", "attune_tasks.contrib.django.leak_surface:make_surface")
     setting_changed.connect(_forget, dispatch_uid="attune_tasks")
 
 

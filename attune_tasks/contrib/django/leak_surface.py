@@ -16,7 +16,7 @@ from attune_tasks._celery.leaks.base import CelerySurface
 from attune_tasks._celery.leaks.in_time import in_time, say
 from attune_tasks.leaks import Row, Seeker, Surface, Watched
 
-__all__ = ["RecordsSurface", "make_surfaces"]
+__all__ = ["RecordsSurface", "make_surface"]
 
 _LOOK_SECONDS: Final = 0.5
 _READ_SECONDS: Final = 2.0
@@ -25,10 +25,10 @@ _POLL_SECONDS: Final = 0.1
 _FAILURES: Final = 3
 
 
-def make_surfaces(app: Any, seeker: Seeker) -> list[Surface]:  # noqa: ARG001 - as the scanner calls it
-    """Set Django up in the scanner, and give the one surface that there is."""
+def make_surface(app: Any, seeker: Seeker) -> Surface:  # noqa: ARG001 - as the scanner calls it
+    """Set Django up in the scanner, and give the surface."""
     django.setup()
-    return [RecordsSurface(seeker)]
+    return RecordsSurface(seeker)
 
 
 class RecordsSurface(CelerySurface):

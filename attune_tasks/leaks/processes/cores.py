@@ -21,7 +21,7 @@ from attune_tasks.leaks.processes.core_pattern import (
 )
 from attune_tasks.leaks.processes.watching import Processes
 from attune_tasks.leaks.rows import Row
-from attune_tasks.leaks.surface import Seeker, Watched
+from attune_tasks.leaks.surface import OVERLAP, Seeker, Watched
 
 __all__ = ["CoreFiles"]
 
@@ -34,7 +34,6 @@ _FOLDERS: Final = 300
 _BYTES: Final = 256 << 20
 """Searched of one core."""
 _CHUNK: Final = 4 << 20
-_OVERLAP: Final = 1 << 16
 _CLOCK: Final = 100_000_000
 """Nanoseconds by which the clock of a file system may be behind."""
 
@@ -191,7 +190,7 @@ class CoreFiles:
             data = kept + piece
             self._findings.search(data, where)
             owners |= {execution_id for execution_id, mark in marks.items() if mark in data}
-            kept = data[-_OVERLAP:]
+            kept = data[-OVERLAP:]
             read += len(piece)
             if read >= _BYTES:
                 self._findings.partly(f"only {_BYTES >> 20} MiB of a core file were searched")

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from attune_tasks.leaks.surface import OVERLAP
+
 __all__ = ["Chunk", "chunks_of"]
 
 _LINE: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ (\d+) *(.*)")
 _NOT_MEMORY: Final = frozenset({"[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]"})
 _CHUNK: Final = 1 << 20
-_OVERLAP: Final = 1 << 16
-"""Bytes that two chunks share: more than any form of a value of 16 KiB."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _ENTRIES: Final = 1 << 14
 """Pages asked for at once: 64 MiB of an address space that is mostly empty."""
@@ -117,5 +117,5 @@ def _read(memory: int, place: str, begin: int, end: int) -> Iterator[Chunk]:
         if not piece:
             return
         yield Chunk(place, kept + piece)
-        kept = (kept + piece)[-_OVERLAP:]
+        kept = (kept + piece)[-OVERLAP:]
         position += len(piece)
