@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
 from attune_tasks.cli.asking import asking
 from attune_tasks.cli.exits import ERROR, SUCCEEDED
 from attune_tasks.cli.group import complain
+from attune_tasks.cli.leak_flower import with_login
 from attune_tasks.cli.leak_table import told
 from attune_tasks.cli.loading import load_app, name_of_app
 from attune_tasks.cli.parameters import parameter_options, read_parameters
@@ -57,6 +58,12 @@ _LONGER: Final = "--seconds has it stay longer"
 )
 @click.option("--own-redis", is_flag=True, help="MONITOR shows all that any client says: only where it is yours alone.")
 @click.option("--flower", metavar="URL", help="Where Flower is; default: http://127.0.0.1:5555, if there.")
+@click.option(
+    "--flower-login",
+    metavar="FILE",
+    type=click.File(encoding="utf-8"),
+    help="Has USER:PASSWORD for Flower; `-`: standard input.",
+)
 @click.option("--vault-audit-log", metavar="PATH", help="Vault's audit log, on the worker's host.")
 @click.option(
     "--self-test", is_flag=True, help="Run actions that leak on purpose, on a worker of its own: each must be caught."
@@ -75,6 +82,7 @@ def leak_check(  # noqa: PLR0913 - one per option
     yes: bool,
     own_redis: bool,
     flower: str | None,
+    flower_login: TextIO | None,
     vault_audit_log: str | None,
     file_seconds: float,
     seconds: float | None,
@@ -87,6 +95,8 @@ def leak_check(  # noqa: PLR0913 - one per option
     no value comes back. Ends with 1 where a secret shows.
     """
     _refuse_what_does_not_go_together(context.params)
+    if flower_login:
+        flower = with_login(flower, flower_login.read())
     if real and not yes:
         click.confirm(f"Run {ref} with its real secrets, and look for them?", abort=True, err=True)
     app = load_app(context)

@@ -42,8 +42,10 @@ class Engine:
             "COMPOSE_DOCKER_CLI_BUILD": "0",
         }
 
-    def docker(self, *arguments: str, seconds: float = 60.0, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run ``docker``, to its end."""
+    def docker(
+        self, *arguments: str, seconds: float = 60.0, check: bool = True, text: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``docker``, to its end; `text` is its standard input."""
         done = subprocess.run(
             [client_command(), *arguments],
             env=self.environ,
@@ -51,7 +53,7 @@ class Engine:
             text=True,
             errors="replace",
             timeout=seconds,
-            stdin=subprocess.DEVNULL,
+            input=text,
             check=False,
         )
         assert not check or done.returncode == 0, f"docker {arguments[0]}: {done.stdout[-2000:]}{done.stderr[-4000:]}"

@@ -76,9 +76,12 @@ class Stack:
         """Give the id of a service's container, running or not."""
         return self.compose("ps", "--all", "-q", service, check=False).stdout.strip() or self._by_label(service)
 
-    def execute(self, service: str, *command: str, seconds: float = 120.0) -> subprocess.CompletedProcess[str]:
-        """Run a command in a service's container."""
-        return self.engine.docker("exec", self.container(service), *command, seconds=seconds, check=False)
+    def execute(
+        self, service: str, *command: str, seconds: float = 120.0, text: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in a service's container; `text` is its standard input."""
+        words = ("exec", "--interactive", self.container(service), *command)
+        return self.engine.docker(*words, seconds=seconds, check=False, text=text)
 
     def inspect(self, service: str) -> dict[str, Any]:
         """Give what the engine knows of a service's container."""

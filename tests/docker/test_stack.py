@@ -129,16 +129,15 @@ def test_a_worker_that_is_stopped_in_mid_run_leaves_a_final_state(stack: Stack, 
 
 
 def test_leak_check_finds_nothing_in_the_running_stack(stack: Stack, site: Site) -> None:
-    login = stack.secret("flower_login")
     check = [
         *("python3", "manage.py", "attune", "leak-check", "--json", "--file-seconds", "10"),
-        *("--flower", f"http://{login}@flower:5555"),
+        *("--flower", "http://flower:5555", "--flower-login", "-"),
     ]
-    done = stack.execute("worker", *check, seconds=280)
+    done = stack.execute("worker", *check, seconds=280, text=stack.secret("flower_login"))
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
     verdicts = {(row["surface"], row["verdict"]) for row in rows}
-    for surface in ("environ", "command lines", "broker keys", "result", "log"):
+    for surface in ("environ", "command lines", "broker keys", "result", "log", "Flower", "Django records"):
         assert (surface, "clean") in verdicts, sorted(verdicts)
 
 

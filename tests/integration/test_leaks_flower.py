@@ -103,7 +103,7 @@ def test_one_that_refuses_is_not_looked_at(app: Celery, closed_flower: str) -> N
     for url in (f"http://{closed_flower}", f"http://somebody:else@{closed_flower}"):
         row = watching(app, url).end_of_nothing()["Flower"]
         assert row.verdict == "not looked at"
-        assert row.why == f"http://{closed_flower} refuses: --flower http://user:password@host:port"
+        assert row.why == f"http://{closed_flower} refuses: give user:password by --flower-login FILE"
 
 
 def test_executions_that_it_does_not_know_are_not_looked_at(app: Celery, closed_flower: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any, ClassVar
 
 import pytest
 from click.testing import CliRunner
 
+from attune_tasks._celery.leaks.flower_pages import FlowerPages
 from attune_tasks.cli.commands import main
 from attune_tasks.cli.leak_check import _run_canaries, _with_hint
+from attune_tasks.cli.leak_flower import with_login
 from attune_tasks.cli.leak_table import _BETWEEN_REASONS, told
 from attune_tasks.leaks import Findings, Hit, Row, ValueSeeker, Watched
 from attune_tasks.leaks.execution_trees import NONE_SEEN
@@ -66,6 +69,24 @@ def test_options_that_do_not_go_together_are_refused(arguments: list[str], said:
     result = CliRunner().invoke(main, ["leak-check", *arguments])
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "full"),
+    [(None, "http://ada:a%40b%3Ac@127.0.0.1:5555"), ("https://flower:1/x", "https://ada:a%40b%3Ac@flower:1/x")],
+)
+def test_the_login_for_flower_comes_from_a_file(url: str | None, full: str) -> None:
+    assert with_login(url, "ada:a@b:c\n") == full
+    assert FlowerPages(full)._headers["Authorization"] == f"Basic {b64encode(b'ada:a@b:c').decode()}"
+
+
+@pytest.mark.parametrize(("url", "login"), [(None, "a-password"), (None, ":a-password"), ("http://a:b@c", "a:b")])
+def test_a_login_that_is_none_is_refused_and_not_quoted(url: str | None, login: str) -> None:
+    arguments = ["leak-check", "--flower-login", "-", *(["--flower", url] if url else [])]
+    result = CliRunner().invoke(main, arguments, input=login)
+    assert result.exit_code == 2
+    assert "--flower-login" in result.stderr
+    assert "a-password" not in result.stderr
 
 
 def test_real_secrets_are_asked_about_first() -> None:

@@ -55,7 +55,7 @@ class FlowerSurface(RoundsSurface):
         if not first.status:
             self._not_looked_at(f"no Flower at {pages.shown}: --flower URL")
         elif first.status in _REFUSED:
-            self._not_looked_at(f"{pages.shown} refuses: --flower http://user:password@host:port")
+            self._not_looked_at(f"{pages.shown} refuses: give user:password by --flower-login FILE")
         elif HTTPStatus.MULTIPLE_CHOICES <= first.status < HTTPStatus.BAD_REQUEST:
             self._not_looked_at(f"{pages.shown} wants somebody to sign in: start a Flower with --basic_auth for this")
         elif b"flower" not in first.data.lower():
