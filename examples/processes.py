@@ -15,6 +15,7 @@ from pathlib import Path
 
 from attune_tasks.proc import below
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _START_SECONDS = 120.0
 _SWEEP_SECONDS = 5.0
@@ -47,7 +48,8 @@ class Processes:
         self._logs = logs
         self._environment = dict(environment)
         self._running: list[Running] = []
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._prctl = ctypes.CDLL(None).prctl
+        self._prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def start(
         self,
@@ -70,6 +72,8 @@ class Processes:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                # Killed where we are: without its broker Flower would not end by SIGTERM.
+                preexec_fn=lambda: self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),  # noqa: PLW1509 - one thread
             )
         made = Running(name, process, log, ends)
         self._running.append(made)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from tests.processes import alive, carrying
 from tests.vault import Vault, client_of
 from tests.waiting import wait_until
 
-__all__ = ["Example", "running_example"]
+__all__ = ["Example", "killed_example", "running_example"]
 
 _START_SECONDS: Final = 240.0  # two cores with much else to do took 98
 _END_SECONDS: Final = 30.0
@@ -71,6 +73,28 @@ class Example:
         """Give all its logs."""
         logs = sorted((self.folder / "logs").glob("*.log"))
         return "\n".join(f"== {path.name}\n{path.read_text(encoding='utf-8', errors='replace')}" for path in logs)
+
+
+@contextmanager
+def killed_example(kind: str, log: Path) -> Iterator[dict[int, int | None]]:
+    """Start an example, and kill what started it by SIGKILL; give what was below that: pids, and when each started."""
+    command = [sys.executable, str(ROOT / "examples" / "start.py"), kind, "--secrets", "file", "--port", "0"]
+    with log.open("wb") as output:
+        start = subprocess.Popen(
+            [*command, "--flower-port", "0"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        wait_until(lambda: _READY in log.read_text() or start.poll() is not None, "that it is ready", _START_SECONDS)
+        assert start.poll() is None, log.read_text()
+        tree = {each.pid: started(each.pid) for each in below(start.pid)}
+        start.kill()
+        start.wait()
+        yield tree
+        shutil.rmtree(_read(log.read_text()).folder)  # which nobody was left to do
+    finally:
+        if start.poll() is None:
+            start.terminate()
+            start.wait(_END_SECONDS)
 
 
 @contextmanager

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.example import Example, running_example
+from attune_tasks.proc import started
+from tests.browser.example import Example, killed_example, running_example
 from tests.browser.pages import check_looks, image, press_enter, session, tab_to
 from tests.browser.recording import Recording
+from tests.processes import alive
 from tests.vault import vault_binary
 from tests.waiting import wait_until
 
@@ -119,3 +122,13 @@ def test_who_may_only_clean_up_is_refused_a_deployment(ops: Ops) -> None:
         page.get_by_role("button", name="Clean up").click()
         expect(page.locator(STATUS)).to_have_text("succeeded")
         expect(page.locator(OUTPUT)).to_contain_text("would remove releases/release-200-days-old")
+
+
+def test_nothing_of_an_example_outlives_what_started_it_where_that_is_killed(tmp_path: Path) -> None:
+    with killed_example("flask", tmp_path / "start.log") as tree:
+        assert len(tree) > 5, tree
+
+        def left() -> list[int]:
+            return [pid for pid, since in tree.items() if alive(pid) and started(pid) == since]
+
+        wait_until(lambda: not left(), "that all of it has ended", 30)
