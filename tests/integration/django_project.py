@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,14 +39,14 @@ INSTALLED_APPS += {apps!r}
 INSTALLED_APPS += ["attune_tasks.contrib.django"]
 MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware",
               "django.contrib.auth.middleware.AuthenticationMiddleware"]
-DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": {database!r}}}}}
-DATABASES["default"]["OPTIONS"] = {{"timeout": 1}}
+DATABASES = {{"default": {databases!r}}}
 USE_TZ = True
 CELERY_BROKER_URL = {url!r}
 CELERY_RESULT_BACKEND = {backend!r}
 ATTUNE_TASKS = {{"packs": [{packs!r}], "secrets": {{"file": {{"path": {secrets!r}}}}}}}
 ATTUNE_TASKS |= {{"grace": 1, "state_url": {url!r}, "leak_check": {{"enabled": True}}}}
 """
+_SQLITE: Final = {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {"timeout": 1}}
 _URLS: Final = """\
 from django.urls import include, path
 urlpatterns = [path("actions/", include("attune_tasks.contrib.django.urls"))]
@@ -144,8 +144,14 @@ class Project:
         return done.stdout
 
 
-def make_project(folder: Path, redis: RedisServer, backend: str | None = None, *apps: str) -> Project:
-    """Write a project into `folder` and migrate its database."""
+def make_project(
+    folder: Path,
+    redis: RedisServer,
+    backend: str | None = None,
+    *apps: str,
+    database_settings: Mapping[str, Any] | None = None,
+) -> Project:
+    """Write a project into `folder` and migrate its database: a SQLite file, or what `database_settings` name."""
     place = make_place(folder, redis)
     actions = place.packs / "work" / "actions"
     for name, text in {"backwards.yaml": _BACKWARDS, "backwards.py": _BACKWARDS_SCRIPT}.items():
@@ -157,7 +163,7 @@ def make_project(folder: Path, redis: RedisServer, backend: str | None = None, *
     package.mkdir()
     settings = _SETTINGS.format(
         apps=list(apps),
-        database=str(database),
+        databases=dict(database_settings or {**_SQLITE, "NAME": str(database)}),
         url=url,
         backend=backend or url,
         packs=str(place.packs),
