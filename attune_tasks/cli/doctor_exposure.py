@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from attune_tasks.errors import PackError
+
 if TYPE_CHECKING:
     from attune_tasks.settings import LoadedSettings
 
@@ -30,23 +32,51 @@ def exposure_warnings(loaded: LoadedSettings, environ: Mapping[str, str]) -> Ite
 
 def _of_files(loaded: LoadedSettings) -> Iterator[str]:
     files = [path for path in _credential_files(loaded) if path.exists()]
-    run_as = loaded.settings.run_as
-    if run_as is None:
-        mine = [path for path in files if os.access(path, os.R_OK)]
-        if mine:
-            yield f"actions run as the worker's user and can read {_listed(mine)}: set run_as"
-        return
+    for run_as, action in _users(loaded).items():
+        yield from _of_worker(files) if run_as is None else _of_user(files, run_as, action)
+
+
+def _users(loaded: LoadedSettings) -> dict[str | None, str | None]:
+    """Give all users that an enabled action runs as, None for the worker's own; the setting's where there is none.
+
+    With each comes an action whose metadata names it; None where it is the setting that says so.
+    """
+    from attune_tasks.known_packs import load_packs
+
+    settings = loaded.settings
+    try:
+        enabled = [action for action in load_packs(loaded).actions if action.enabled]
+    except PackError:  # the line on packs says so
+        enabled = []
+    users: dict[str | None, str | None] = {}
+    if not enabled or not all(action.run_as for action in enabled):
+        users[settings.run_as] = None
+    for action in enabled:
+        # Where the setting names a user, metadata names another only if the operator lists it: else nothing is started.
+        if action.run_as and (settings.run_as is None or action.run_as in {settings.run_as, *settings.run_as_allow}):
+            users.setdefault(action.run_as, action.ref)
+    return users
+
+
+def _of_worker(files: list[Path]) -> Iterator[str]:
+    mine = [path for path in files if os.access(path, os.R_OK)]
+    if mine:
+        yield f"actions run as the worker's user and can read {_listed(mine)}: set run_as"
+
+
+def _of_user(files: list[Path], run_as: str, action: str | None) -> Iterator[str]:
     import pwd
 
+    where = f"run_as of {action}" if action else "run_as"
     try:
         user = pwd.getpwnam(run_as)
     except KeyError:
-        yield f"run_as: there is no user {run_as!r} on this machine: its actions can't be started here"
+        yield f"{where}: there is no user {run_as!r} on this machine: its actions can't be started here"
         return
     readable = [path for path in files if _can_read(path, user.pw_uid, user.pw_gid)]
     if readable:
         advice = "choose a user who is not root" if user.pw_uid == 0 else "run `chmod 600`, and let the worker own them"
-        yield f"actions run as {run_as}, who can read {_listed(readable)}: {advice}"
+        yield f"actions run as {run_as} ({where}), who can read {_listed(readable)}: {advice}"
 
 
 def _credential_files(loaded: LoadedSettings) -> list[Path]:

@@ -112,6 +112,27 @@ def test_the_key_of_messages_counts(warned: Warn, reachable: Path) -> None:
     assert f"{reachable}/keys" in warning
 
 
+def test_the_file_with_approles_secret_id_counts(warned: Warn, reachable: Path) -> None:
+    (reachable / "id").touch(mode=0o600)
+    (reachable / "other-id").touch(mode=0o600)
+    toml = '[secrets.vault.approle]\nsecret_id_file = "id"\n'
+    toml += '[secrets.vault.mounts.other.approle]\nsecret_id_file = "other-id"\n'
+    (warning,) = warned(toml)
+    assert f"{reachable}/id" in warning
+    assert f"{reachable}/other-id" in warning
+
+
+@pytest.mark.parametrize("setting", ["broker_url", "result_backend", "state_url"])
+def test_a_file_with_a_url_counts_where_there_is_a_password_in_it(warned: Warn, reachable: Path, setting: str) -> None:
+    (reachable / "url").touch(mode=0o600)
+    (reachable / "url").write_text("redis://:hunter2@host\n")
+    (warning,) = warned(f'{setting}_file = "url"\n')
+    assert f"{reachable}/url" in warning
+    assert "hunter2" not in warning
+    (reachable / "url").write_text("redis://host\n")
+    assert warned(f'{setting}_file = "url"\n') == []
+
+
 def test_a_settings_file_counts_where_it_holds_a_password(warned: Warn, reachable: Path) -> None:
     (warning,) = warned('broker_url = "redis://:hunter2@host"\n')
     assert f"{reachable}/attune-tasks.toml" in warning
@@ -156,3 +177,45 @@ def test_the_group_and_the_owner_read_by_their_own_bits(
 def test_a_user_who_is_not_there_is_told(warned: Warn) -> None:
     (warning,) = warned(run_as="nobody-of-this-name")
     assert "there is no user 'nobody-of-this-name'" in warning
+
+
+def pack(folder: Path, **actions: str) -> None:
+    """Write a pack with these actions, by name what their metadata says besides."""
+    (folder / "packs" / "shop" / "actions").mkdir(parents=True, exist_ok=True)
+    (folder / "packs" / "shop" / "pack.yaml").write_text("ref: shop\n")
+    for name, more in actions.items():
+        path = folder / "packs" / "shop" / "actions" / f"{name}.yaml"
+        path.with_suffix(".py").touch()
+        path.write_text(f"ref: shop.{name}\nrunner_type: python\nentry_point: {name}.py\n{more}\n")
+
+
+def test_each_user_that_an_enabled_actions_metadata_names_is_told_once(warned: Warn, reachable: Path) -> None:
+    secrets = secrets_file(reachable, 0o644)
+    pack(reachable, a="run_as: action", b="run_as: action", c="run_as: root", d="run_as: gone\nenabled: false")
+    of_action, of_root = warned(secrets=secrets)
+    assert of_action.startswith(f"actions run as action (run_as of shop.a), who can read {reachable}/secrets.toml: ")
+    assert of_root.startswith(f"actions run as root (run_as of shop.c), who can read {reachable}/secrets.toml: ")
+    pack(reachable, e="")
+    of_worker, *others = warned(secrets=secrets)
+    assert of_worker.startswith("actions run as the worker's user and can read ")
+    assert others == [of_action, of_root]
+    pack(reachable, e="run_as: gone")
+    assert warned(secrets=secrets)[2].startswith("run_as of shop.e: there is no user 'gone' on this machine")
+
+
+def test_a_user_whom_the_operator_does_not_allow_runs_nothing_and_is_not_told(warned: Warn, reachable: Path) -> None:
+    secrets = secrets_file(reachable, 0o600)
+    pack(reachable, a="run_as: root", b="")
+    assert warned(secrets=secrets, run_as="action") == []
+    (warning,) = warned(secrets=secrets, run_as="action", run_as_allow=["root"])
+    assert warning.startswith("actions run as root (run_as of shop.a), ")
+    pack(reachable, b="run_as: action")
+    secrets_file(reachable, 0o644)
+    (warning,) = warned(secrets=secrets, run_as="action")
+    assert warning.startswith("actions run as action (run_as of shop.b), ")
+
+
+def test_packs_that_cannot_be_read_leave_what_the_settings_say(warned: Warn, reachable: Path) -> None:
+    pack(reachable, a="run_as: [action]")
+    (warning,) = warned(secrets=secrets_file(reachable, 0o644), run_as="action")
+    assert warning.startswith("actions run as action (run_as), ")

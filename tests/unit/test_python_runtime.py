@@ -34,6 +34,8 @@ GIVE_ALL = "def run(params):\n    return {name: get_secret(name) for name in par
 
 
 _current = {"isolation": "fork"}
+once = pytest.mark.parametrize("isolation", ["fork"], indirect=True)
+"""For a test in which no action runs, or which can't say in what it runs."""
 
 
 @pytest.fixture(autouse=True, scope="module", params=["fork", "exec"])
@@ -43,9 +45,12 @@ def isolation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def runtime_name() -> str:
+    return "python" if _current["isolation"] == "fork" else "python-exec"
+
+
 def run(folder: Path, text: str, secrets: dict[str, str] | None = None, **context: Any) -> ExecutionResult:
-    runtime = "python" if _current["isolation"] == "fork" else "python-exec"
-    return run_script(runtime, folder, textwrap.dedent(text), secrets, **context)
+    return run_script(runtime_name(), folder, textwrap.dedent(text), secrets, **context)
 
 
 def run_code(code: str, secrets: dict[str, str], **context: Any) -> ExecutionResult:
@@ -89,8 +94,8 @@ def test_any_secret_comes_through_byte_for_byte(secrets: dict[str, str]) -> None
     ),
 )
 def test_parameters_and_results_keep_their_types(value: Any) -> None:
-    context = ExecutionContext(1, "a.b", parameters={"value": value}, code="def run(params): return params['value']")
-    assert PythonRuntime().execute(context).result == value
+    code = "def run(params): return params['value']"
+    assert run_code(code, {}, parameters={"value": value}).result == value
 
 
 def test_a_secret_that_is_not_declared_gives_the_default(tmp_path: Path) -> None:
@@ -116,7 +121,7 @@ def test_modules_of_the_pack_can_get_secrets_and_are_found(tmp_path: Path) -> No
     (lib / "beside.py").write_text("where = 'lib'\n")
     (lib / "helper.py").write_text("def key(): return get_secret('k')\n")
     text = "import sys, beside, helper\ndef run(params): return [beside.where, helper.key(), sys.path[:2]]\n"
-    result = run_script("python", actions, text, {"k": "v"}, pack_path=tmp_path)
+    result = run(actions, text, {"k": "v"}, pack_path=tmp_path)
     assert result.result == ["beside", "v", [str(actions), str(lib)]]
 
 
@@ -168,6 +173,12 @@ def test_an_async_run_is_awaited(tmp_path: Path) -> None:
 
 
 def test_inline_code_runs_with_and_without_run() -> None:
+    assert run_code("print(get_secret('a'))", {"a": "b"}).stdout == "b\n"
+    assert run_code("def run(params): return params", {}, parameters={"c": 1}).result == {"c": 1}
+
+
+@once  # it takes no isolation: its code runs in a fork
+def test_code_without_a_context_runs_with_and_without_run() -> None:
     runtime = PythonRuntime()
     assert runtime.execute_python_code("print(get_secret('a'))", {"a": "b"}).stdout == "b\n"
     assert runtime.execute_python_code("def run(params): return params", {}).result == {}
@@ -312,11 +323,14 @@ def test_signals_are_as_a_plain_interpreter_has_them(tmp_path: Path) -> None:
         "for number in (1, 2, 3, 15):\n"
         "    signal.signal(number, signal.SIG_IGN)\n"
         "text = 'import signal\\ndef run(params): return [str(signal.getsignal(n)) for n in (2, 13, 1, 3, 15)]'\n"
-        "print(run_script('python', pathlib.Path(sys.argv[2]), text).to_json())\n"
+        "print(run_script(sys.argv[3], pathlib.Path(sys.argv[2]), text).to_json())\n"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", code, str(root), str(tmp_path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(root), str(tmp_path), runtime_name()],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     interrupt, pipe, *others = json.loads(done.stdout)["result"]
     assert "default_int_handler" in interrupt
@@ -380,6 +394,7 @@ def test_an_error_whose_text_can_not_be_had_is_an_error(tmp_path: Path) -> None:
     assert (result.status, result.error) == ("failed", {"type": "Odd", "message": "(its str() failed)"})
 
 
+@once
 def test_folders_without_write_permission_are_removed_too(tmp_path: Path) -> None:
     # root removes them anyway, so it is tried as another user where the tests run as root.
     code = (
@@ -405,12 +420,35 @@ def test_folders_without_write_permission_are_removed_too(tmp_path: Path) -> Non
         assert not folder.exists()
 
 
-def test_the_bootstrap_loads_none_of_the_slow_modules(tmp_path: Path) -> None:
-    bare = run(tmp_path, "import sys\ndef run(params): return sorted(sys.modules)", {"a": "b"}).result
-    assert not {"json", "re", "enum", "typing", "subprocess", "inspect"} & set(bare)
-    assert "attune_child" not in bare
+# All that an action finds loaded beyond what an interpreter loads for itself, with site and the files that it reads at
+# its start; the same from Python 3.11 to 3.13. "action" is the action's own module.
+LOADED = {"exec": {"_json", "action", "gc"}}
+LOADED["fork"] = LOADED["exec"] | {
+    "_ctypes",
+    "_locale",
+    "_socket",
+    "_struct",
+    "atexit",
+    "ctypes",
+    "ctypes._endian",
+    "resource",
+    "select",
+    "struct",
+    "types",
+    *(("_types",) if sys.version_info >= (3, 14) else ()),
+}
 
 
+def test_the_bootstrap_loads_what_is_listed_and_none_of_the_slow_modules(tmp_path: Path) -> None:
+    found = set(run(tmp_path, "import sys\ndef run(params): return sorted(sys.modules)", {"a": "b"}).result)
+    look = [sys.executable, "-I", "-X", "utf8", "-c", "import sys\nprint(*sys.modules)"]  # as actions are started
+    bare = set(subprocess.run(look, env={}, capture_output=True, text=True, check=True).stdout.split())
+    assert found - bare <= LOADED[_current["isolation"]]
+    assert {"_json", "action"} <= found, "what there is to see is seen"
+    assert not {"json", "re", "enum", "typing", "subprocess", "inspect"} & found
+
+
+@once
 def test_the_wrapper_text_holds_nothing_of_the_context() -> None:
     context = ExecutionContext(
         1, "pack.act", parameters={"p": "PARAMETER"}, secrets={"s": "hunter2hunter2"}, code="CODE"
@@ -420,6 +458,7 @@ def test_the_wrapper_text_holds_nothing_of_the_context() -> None:
     assert text == PythonRuntime().generate_wrapper_script(ExecutionContext(2, "x.y"))
 
 
+@once
 def test_another_interpreter_can_be_set_and_a_missing_one_is_told(tmp_path: Path) -> None:
     link = tmp_path / "python"
     link.symlink_to(sys.executable)
@@ -428,6 +467,7 @@ def test_another_interpreter_can_be_set_and_a_missing_one_is_told(tmp_path: Path
         PythonRuntime(interpreter="/nowhere/python").execute_python_code("pass", {})
 
 
+@once
 def test_a_missing_script_is_told(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"gone\.py"):
         PythonRuntime().execute(ExecutionContext(1, "a.b", code_path=tmp_path / "gone.py"))
