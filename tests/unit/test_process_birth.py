@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,16 +193,30 @@ def test_a_bound_above_the_workers_own_is_lowered_to_it(tmp_path: Path) -> None:
     assert result.result == [hard, hard]
 
 
+@pytest.mark.parametrize("limits", [Limits(memory=1), Limits(memory=1 << 20), Limits(open_files=1)], ids=str)
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_bound_that_is_lower_than_what_a_child_needs_fails_it_in_words(tmp_path: Path, runtime: str) -> None:
-    for limits in (Limits(memory=1), Limits(open_files=1), Limits(memory=1 << 20)):
-        result = run_script(runtime, tmp_path, "#!/bin/sh\n", {"key": "value"}, confinement=confined(runtime, limits))
-        assert "value" not in result.stderr
-        assert result.status in {"failed", "succeeded"}
+def test_a_bound_that_is_lower_than_what_a_child_needs_fails_it_in_words(
+    tmp_path: Path, runtime: str, limits: Limits
+) -> None:
+    # A fork has its memory already: it fails where it wants more.
+    text = "kept = bytearray(1 << 24)\n" if language(runtime) == "python" else "#!/bin/sh\ntrue\n"
+    result = run_script(runtime, tmp_path, text, {"key": "value"}, confinement=confined(runtime, limits))
+    assert result.status == "failed", result
+    assert result.error is not None
+    if runtime == "python":
+        assert result.error["type"] == ("MemoryError" if limits.memory else "OSError")
+    elif result.signal is not None:
+        assert result.error["message"] == f"the action was ended by {result.signal}"
+    else:
+        assert result.error["message"] == f"the action ended with exit code {result.exit_code}"
+        assert result.stderr, "why, in words of the program's or of ours"
+    assert "value" not in result.stderr + str(result.error)
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_no_core_file_is_left(tmp_path: Path, runtime: str) -> None:
+@pytest.mark.parametrize(
+    ("runtime", "dumpable"), [*((runtime, False) for runtime in RUNTIMES), ("python", True)], ids=str
+)
+def test_no_core_file_is_left(tmp_path: Path, runtime: str, dumpable: bool) -> None:  # noqa: FBT001 - a parameter
     text = {"python": "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "shell": "kill -SEGV $$\n"}
     text["executable"] = "#!/bin/sh\n" + text["shell"]
     before = resource.getrlimit(resource.RLIMIT_CORE)
@@ -214,6 +229,7 @@ def test_no_core_file_is_left(tmp_path: Path, runtime: str) -> None:
             text[language(runtime)],
             working_dir=tmp_path,
             supervision=Supervision(launchers=launchers),
+            confinement=replace(confined(runtime, Limits()), dumpable=dumpable),
         )
         launchers.close()
     finally:

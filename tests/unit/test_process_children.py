@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from attune_tasks.context import ExecutionContext
 from attune_tasks.errors import InvalidSecretError, StartError
 from attune_tasks.process import Cancellation, Launchers, LaunchersPolicy, Supervision
 from attune_tasks.runtimes import ExecutableRuntime
+from tests.processes import alive
 from tests.runs import RUNTIMES, language, run_script
 from tests.vectors import CARRIED, REFUSED, expected_line
 from tests.waiting import wait_until
@@ -39,13 +41,6 @@ STUBBORN = {
     "shell": "trap '' TERM\necho begun\nsleep 600\n",
     "executable": "#!/bin/bash\ntrap '' TERM\necho begun\nsleep 600\n",
 }
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 def test_an_executable_reads_the_line_itself_and_says_its_result_on_descriptor_3(tmp_path: Path) -> None:
@@ -117,17 +112,25 @@ def test_the_deadline_ends_the_child_and_keeps_what_was_printed(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_child_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path, runtime: str) -> None:
-    result = run_script(runtime, tmp_path, STUBBORN[language(runtime)], timeout=0.5, supervision=Supervision(grace=0.3))
+def test_a_child_that_ignores_sigterm_is_killed_after_the_grace_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, runtime: str
+) -> None:
+    with caplog.at_level(logging.WARNING, "attune_tasks.process"):
+        result = run_script(
+            runtime, tmp_path, STUBBORN[language(runtime)], timeout=0.5, supervision=Supervision(grace=0.3)
+        )
+    said = f"execution {result.execution_id} of tests.action has not ended 0.3 seconds after SIGTERM, and is killed"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", said)]
     assert (result.status, result.stdout) == ("timed_out", "begun\n")
     assert 800 <= result.duration_ms < 10_000
     assert result.signal == "SIGKILL"
 
 
-def test_a_child_may_use_its_grace_to_clean_up(tmp_path: Path) -> None:
+def test_a_child_may_use_its_grace_to_clean_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = "trap 'echo cleaned; exit 7' TERM\necho begun\nsleep 600 & wait\n"
     result = run_script("shell", tmp_path, text, timeout=0.3, supervision=Supervision(grace=20))
     assert (result.status, result.exit_code, result.stdout) == ("timed_out", 7, "begun\ncleaned\n")
+    assert caplog.messages == [], "there is nothing to warn of"
 
 
 def test_the_rest_of_the_group_gets_the_grace_too(tmp_path: Path) -> None:
@@ -326,7 +329,9 @@ def test_no_grace_at_all_ends_a_child_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("resists", ["exit 0", "trap '' TERM; wait"])
-def test_a_talkative_action_that_stops_its_launcher_is_over_in_time(tmp_path: Path, resists: str) -> None:
+def test_a_talkative_action_that_stops_its_launcher_is_over_in_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, resists: str
+) -> None:
     launchers = Launchers(LaunchersPolicy(cgroup=False))
     text = (
         "launcher=$PPID\n"
@@ -334,7 +339,11 @@ def test_a_talkative_action_that_stops_its_launcher_is_over_in_time(tmp_path: Pa
         f"sleep 0.2\n{resists}\n"
     )
     supervision = Supervision(grace=0.5, launchers=launchers)
-    result = run_script("shell", tmp_path, text, timeout=6.0, supervision=supervision)
+    with caplog.at_level(logging.WARNING, "attune_tasks.process"):
+        result = run_script("shell", tmp_path, text, timeout=6.0, supervision=supervision)
+    if resists != "exit 0":  # else it may be heard of between two stops
+        name = f"execution {result.execution_id} of tests.action"
+        assert caplog.messages == [f"{name}: its launcher does not kill it, and is killed itself"]
     assert result.stdout.startswith("talking\n")
     assert result.duration_ms < 5500, "not only at its deadline"
     launchers.close()

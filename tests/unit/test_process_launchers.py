@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pwd
+import re
 import secrets
 import signal
 import sys
@@ -420,41 +421,78 @@ def test_a_private_folder_goes_whatever_is_in_it(tmp_path: Path, runtime: str) -
     wait_until(lambda: not os.path.lexists(folder), "the end of a private folder")
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        b"x" * (1 << 20),
-        b"exited " + b"9" * 5000 + b" -\ngone -\n",
-        b"gone 1:2:3,x,-1:4,9:-\n",
-        b"failed 99999999999999999999 -\n",
-        b"failed 123456789 -\n",
-        b"\xff\n" * 9,
-        b"exited 123456789 -\n",
-    ],
-    ids=["no line", "a huge number", "no pids", "no error number", "an unknown error", "no text", "no status"],
-)
-def test_a_launcher_that_says_what_it_likes_can_only_fail_its_own_execution(tmp_path: Path, said: bytes) -> None:
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "liar.py").write_text(
-        "import _socket, _thread, time\n"
-        f"def lie():\n    _socket.socket(fileno=16).sendall({said!r})\n    time.sleep(60)\n"
-        "_thread.start_new_thread(lie, ())\n"
-    )
-    launchers = Launchers()
-    problem = ""
+# A preload which says something to the worker by the launcher's socket: at once, and once an execution runs.
+LIAR = """
+import _thread, os, time
+def say(text):
+    while text:
+        text = text[os.write(16, text):]
+def lie():
+    while not open("/proc/self/task/%d/children" % os.getpid()).read():
+        time.sleep(0.005)
+    say(LATER)
+    open(HEARD, "w").close()
+say(AT_ONCE)
+if LATER:
+    _thread.start_new_thread(lie, ())
+"""
+LIES = {
+    "no line": b"x" * (1 << 20),
+    "a huge number": b"exited " + b"9" * 5000 + b" -\ngone -\n",
+    "no pids": b"gone 1:2:3,x,-1:4,9:-\n",
+    "no error number": b"failed 99999999999999999999 -\n",
+    "an unknown error": b"failed 123456789 -\n",
+    "no text": b"\xff\n" * 9,
+    "no status": b"exited 123456789 -\n",
+}
+
+
+def lied_to(folder: Path, launchers: Launchers, at_once: bytes = b"", later: bytes = b"") -> str:
+    """Run an action whose launcher says that; give how it ended, or why it did not start."""
+    (folder / "lib").mkdir()
+    heard = folder / "heard"
+    liar = LIAR.replace("AT_ONCE", repr(at_once)).replace("LATER", repr(later)).replace("HEARD", repr(str(heard)))
+    (folder / "lib" / "liar.py").write_text(liar)
+    text = f"until [[ -e {heard} ]]; do sleep 0.01; done\n" if later else "true\n"
     try:
         result = run_script(
             "shell",
-            tmp_path,
-            "true",
-            pack_path=tmp_path,
+            folder,
+            text,
+            pack_path=folder,
             supervision=Supervision(launchers=launchers, grace=0.2),
             confinement=Confinement(preload=("liar",)),
-            timeout=5.0,
+            timeout=20.0,
         )
     except StartError as error:
-        problem = str(error)
+        return str(error)
+    assert result.left_behind == ()
+    return f"{result.status} {result.error['type']}" if result.error else result.status
+
+
+@pytest.mark.parametrize(
+    ("lie", "ended"),
+    [
+        ("no line", "error launcher_lost"),
+        ("a huge number", "succeeded"),
+        ("no pids", "error launcher_lost"),
+        ("no error number", r"\S+bash could not be started in \S+: the launcher can't fork \(-\)"),
+        ("an unknown error", r"\S+bash could not be started in \S+: Unknown error 123456789"),
+        ("no text", "succeeded"),
+        ("no status", "failed killed_by_signal"),
+    ],
+)
+def test_a_launcher_that_says_what_it_likes_can_only_make_up_its_own_executions_end(
+    tmp_path: Path, launchers: Launchers, lie: str, ended: str
+) -> None:
+    assert re.fullmatch(ended, lied_to(tmp_path, launchers, later=LIES[lie]))
+    assert run_script("shell", tmp_path, "echo fine", supervision=Supervision(launchers=launchers)).stdout == "fine\n"
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_what_a_launcher_says_before_it_is_asked_ends_nothing(tmp_path: Path, launchers: Launchers, lie: str) -> None:
+    ended = lied_to(tmp_path, launchers, at_once=LIES[lie])
+    if lie == "no line":
+        assert ended.startswith("the launcher of tests did not start: see that ")
     else:
-        assert result.status in {"succeeded", "error", "failed"}
-    assert len(problem) < 500
-    launchers.close()
+        assert ended == "succeeded"
