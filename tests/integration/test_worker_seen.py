@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +20,9 @@ from attune_tasks.process._launcher import attune_tree
 from tests.celery_worker import CeleryWorker, celery_worker_command, running_worker
 from tests.integration.bare_root import GIVEN, ORDINARY_USER, in_bare_root
 from tests.integration.workers import ROOT, Place, make_place, worker
+from tests.processes import alive
 from tests.redis_server import RedisServer
+from tests.security.attacks import ATTEMPTS, attack_program
 from tests.waiting import wait_until
 
 SECONDS = 30
@@ -92,6 +97,18 @@ def seen_as_its_user(pids: list[int]) -> set[str]:
     return set(subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout.split())
 
 
+def done_by_its_user(pids: list[int]) -> dict[int, dict[str, str]]:
+    """Give what came of all that another process of the worker's user may try on processes which are still there."""
+    interpreter = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+    as_user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        as_user = {"user": ORDINARY_USER, "group": ORDINARY_USER, "extra_groups": []}
+    command = [interpreter, "-I", "-c", attack_program({str(pid): pid for pid in pids}, {})]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/", timeout=SECONDS, **as_user)
+    found, _, _ = json.loads(done.stdout)
+    return {pid: found[str(pid)] for pid in pids if alive(pid)}
+
+
 def worker_processes(running: CeleryWorker) -> list[int]:
     """Give the worker's main process and its pool processes, without launchers."""
     main = running.process.pid
@@ -116,7 +133,12 @@ def test_a_worker_works_and_shows_nothing_to_its_user(place: Place, arguments: t
         assert [each.result(timeout=SECONDS).status for each in results] == ["succeeded"] * 2, running.log()
         processes = worker_processes(running)
         assert len(processes) >= (2 if "prefork" in arguments else 1)
-        assert seen_as_its_user(processes) == set()
+        launchers = [each.pid for seen in ask_for_launchers(client).values() for each in seen.launchers]
+        assert seen_as_its_user([*processes, *launchers]) == set()
+        found = done_by_its_user([*processes, *launchers])  # without pool processes that were replaced meanwhile
+        assert running.process.pid in found
+        for outcomes in found.values():
+            assert outcomes == dict.fromkeys(ATTEMPTS, "denied") | {"end": "possible"}
         if "prefork" in arguments:
             handle = enqueue("work.tell_slowly", app=client)
             wait_until(lambda: handle.status() == "running", "the start")
@@ -128,4 +150,6 @@ def test_a_worker_works_and_shows_nothing_to_its_user(place: Place, arguments: t
 
 def test_the_look_sees_a_worker_that_is_not_closed(place: Place) -> None:
     with ordinary_worker(place, "-P", "prefork", "-c", "1", ATTUNE_TASKS_LAUNCHERS__UNDUMPABLE="false") as running:
-        assert seen_as_its_user(worker_processes(running)) == {"environ", "maps", "fd", "exe"}
+        processes = worker_processes(running)
+        assert seen_as_its_user(processes) == {"environ", "maps", "fd", "exe"}
+        assert done_by_its_user(processes) == dict.fromkeys(processes, dict.fromkeys(ATTEMPTS, "possible"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -16,10 +18,10 @@ from attune_tasks.result import ExecutionResult
 from tests.runs import language, run_script
 from tests.waiting import wait_until
 
-__all__ = ["ATTACK", "ATTEMPTS", "VICTIMS", "measure"]
+__all__ = ["ATTEMPTS", "VICTIMS", "attack_program", "measure"]
 
 # For each pid: which of the attempts succeed. Runs as an action, so it needs nothing but the stdlib.
-ATTACK: Final = """
+_ATTACK: Final = """
 import ctypes, errno, os, signal
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -53,20 +55,20 @@ def check(result):
         raise OSError(ctypes.get_errno(), "refused")
     return result
 
-def run(params):
+def attack(pids, paths):
     found = {}
-    for name, pid in params["pids"].items():
+    for name, pid in pids.items():
         for attempt in (environ, memory, descriptors, attach, take_descriptor, end):
             try:
                 attempt(pid)
                 outcome = "possible"
             except (PermissionError, FileNotFoundError) as error:
                 outcome = "denied" if error.errno in (errno.EPERM, errno.EACCES) else repr(error)
-            except OSError as error:
+            except (OSError, ValueError, IndexError) as error:  # it has ended, and shows nothing
                 outcome = repr(error)
             found.setdefault(name, {})[attempt.__name__] = outcome
     files = {}
-    for name, path in params["files"].items():
+    for name, path in paths.items():
         try:
             open(path).read()
             files[name] = "possible"
@@ -99,13 +101,21 @@ VICTIMS: Final[Mapping[str, tuple[str, bool]]] = {
 """By name: the runtime, and whether the metadata says `dumpable: true`."""
 
 
+def attack_program(pids: Mapping[str, int], files: Mapping[str, str]) -> str:
+    """Give a Python program that tries everything on processes and files, and prints as JSON what it found.
+
+    That is: by name of a process and by name of an attempt what came of it; by name of a file the same; its own uid.
+    """
+    return f"{_ATTACK}\nimport json\nprint(json.dumps(attack({dict(pids)!r}, {dict(files)!r})))\n"
+
+
 def measure(
     folder: Path, files: Mapping[str, str], attacker: str = "python", run_as: str | None = None
 ) -> dict[str, Any]:
     """Run the victims, and in their midst an action that tries everything; give what it found.
 
-    `run_as` is the attacker's user. `folder` is open to all that take part. The worker is this process, and its parent
-    stands for the worker's main one.
+    `run_as` is the attacker's user. A shell action attacks by an interpreter that it starts. `folder` is open to all
+    that take part. The worker is this process, and its parent stands for the worker's main one.
     """
     launchers = Launchers()
     threads = []
@@ -125,17 +135,19 @@ def measure(
     pids["main"], pids["pool"] = os.getppid(), os.getpid()
     pids["launcher"] = int(Path(f"/proc/{pids['fork']}/stat").read_text().rpartition(")")[2].split()[1])
     confinement = Confinement(isolation="exec" if attacker == "python-exec" else "fork", run_as=run_as)
-    parameters = {"pids": pids, "files": dict(files)}
     home = folder / "attacker"
     home.mkdir(mode=0o755)
-    result = _run(attacker, home, ATTACK, launchers, {"parameters": parameters, "confinement": confinement})
+    text = attack_program(pids, files)
+    if attacker == "shell":
+        text = f"{shlex.quote(sys.executable)} -I -c {shlex.quote(text)}\n"
+    result = _run(attacker, home, text, launchers, {"confinement": confinement})
     for name in VICTIMS:
         (folder / name / "go").touch()
     for thread in threads:
         thread.join()
     launchers.close()
     assert result.status == "succeeded", result
-    found, read, uid = result.result
+    found, read, uid = json.loads(result.stdout)
     return {"pids": found, "files": read, "uid": uid}
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from attune_tasks.process.cgroup import own_cgroup
 from tests.ordinary import OrdinaryUser
+from tests.processes import alive
 from tests.waiting import wait_until
 
 # A program that becomes root, as sudo does, and runs what it is told: SETUID PROGRAM ARGUMENT...
@@ -56,13 +57,6 @@ def helper(ordinary_user: OrdinaryUser) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def as_root_still_alive(pid: int) -> bool:
-    try:
-        return " Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]
-    except FileNotFoundError:
-        return False
-
-
 LEAVES = {
     "python": "import subprocess\nprint(subprocess.Popen(['HELPER', '/bin/sleep', '600']).pid)\nimport time\nWAIT",
     "python-exec": "import subprocess\nprint(subprocess.Popen(['HELPER', '/bin/sleep', '600']).pid)\nimport time\nWAIT",
@@ -85,7 +79,7 @@ def test_what_another_uid_keeps_alive_is_reported_and_delays_nothing(
     ((pid, uid),) = result["left_behind"]
     try:
         assert uid == 0
-        assert as_root_still_alive(pid)
+        assert alive(pid)
         assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"/bin/sleep\x00600\x00"
         assert result["status"] == ("timed_out" if wait else "succeeded")
         assert result["seconds"] < 8
@@ -114,7 +108,7 @@ def test_with_a_cgroup_that_the_worker_may_use_nothing_is_left_behind(
             output, _ = process.communicate("go\n", timeout=60)
         result, following = json.loads(output)
         assert (result["status"], result["left_behind"]) == ("succeeded", [])
-        assert not as_root_still_alive(int(result["stdout"]))
+        assert not alive(int(result["stdout"]))
         assert following["status"] == "succeeded"
         assert [path.name for path in group.iterdir() if path.is_dir()] == []
     finally:

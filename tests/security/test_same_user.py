@@ -101,7 +101,7 @@ def test_what_an_action_can_do_to_others_is_what_the_page_says(
     every = {attempt: {other["pids"][name][attempt] for name in other["pids"]} for attempt in ATTEMPTS}
     assert all(len(outcomes) == 1 for outcomes in every.values()), "the kind of victim makes no difference"
     columns.append([every[attempt].pop() for attempt in ATTEMPTS])
-    heads.append("any of these, from an action with `run_as`")
+    heads.append("any of these of another user, from an action with `run_as`")
     rows = [f"| an action tries to | {' | '.join(heads)} |", "|" + " --- |" * (len(heads) + 1)]
     for at, told in enumerate(ATTEMPTS.values()):
         rows.append(f"| {told} | {' | '.join(_cell(column[at]) for column in columns)} |")
@@ -118,7 +118,7 @@ def _cell(outcome: str) -> str:
     return "**possible**" if outcome == "possible" else outcome
 
 
-@pytest.mark.parametrize("attacker", ["python", "python-exec"])
+@pytest.mark.parametrize("attacker", ["python", "python-exec", "shell"])
 def test_undumpable_processes_deny_everything_but_signals_and_the_look_sees_what_does_not(
     ordinary_user: OrdinaryUser, place: Path, attacker: str
 ) -> None:
