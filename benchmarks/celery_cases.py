@@ -10,11 +10,12 @@ from celery import Celery
 
 from attune_tasks import enqueue
 from benchmarks.measuring import interleaved
-from benchmarks.memory import bytes_of, children_of
+from benchmarks.memory import bytes_of
 from benchmarks.redis_round_trips import counted_round_trips
 from benchmarks.redis_worker import redis_worker
 from benchmarks.rows import Row
 from benchmarks.workspace import MONTH, Bench
+from tests.processes import children
 
 __all__ = ["claims", "end_to_end", "ten_thousand"]
 
@@ -100,6 +101,6 @@ def _succeeded(result: Any) -> Any:
 
 def _memory_of(worker: int) -> int:
     """Give the bytes of a worker's main and pool processes and of their launchers, but not of what these run."""
-    processes = [worker, *children_of(worker)]
-    launchers = [child for process in processes[1:] for child in children_of(process)]
+    processes = [worker, *children(worker)]
+    launchers = [child for process in processes[1:] for child in children(process)]
     return sum(bytes_of(pid, "Rss") for pid in (*processes, *launchers))

@@ -1,22 +1,16 @@
-"""What processes come to in memory, and which there are: from /proc, so for Linux."""
+"""What processes come to in memory, and which are launchers: from /proc, so for Linux."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["bytes_of", "children_of", "is_launcher"]
+__all__ = ["bytes_of", "is_launcher"]
 
 
 def bytes_of(pid: int, *names: str) -> int:
     """Give the bytes by these names in /proc/<pid>/smaps_rollup, which worker and launcher show to root alone."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     return sum(int(line.split()[1]) * 1024 for line in lines if line.partition(":")[0] in names)
-
-
-def children_of(pid: int) -> list[int]:
-    """Give the pids of a process's children, whichever of its threads started them."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text(encoding="ascii").split()]
 
 
 def is_launcher(pid: int) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 
-from benchmarks.memory import bytes_of, children_of, is_launcher
+from benchmarks.memory import bytes_of, is_launcher
 from benchmarks.rows import Row
 from benchmarks.workspace import Bench
+from tests.processes import children
 
 __all__ = ["idle_launcher"]
 
@@ -20,6 +21,6 @@ def idle_launcher(bench: Bench) -> list[Row]:
     for action in ("bench.python", "bench.shell") * 5:
         bench.execute(action)
     time.sleep(_IDLE_SECONDS)  # by then it has removed its private folder, and does nothing any more
-    (launcher,) = filter(is_launcher, children_of(os.getpid()))
+    (launcher,) = filter(is_launcher, children(os.getpid()))
     private = bytes_of(launcher, "Private_Clean", "Private_Dirty")
     return [Row("an idle launcher's private memory", f"{_LAUNCHER_MIB} MiB", private / (_LAUNCHER_MIB << 20), 1.0)]

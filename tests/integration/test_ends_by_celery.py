@@ -17,6 +17,7 @@ from attune_tasks.tasks import NAME
 from tests.celery_worker import CeleryWorker
 from tests.integration.test_cancelling import REFS, write_trap_pack
 from tests.integration.workers import Place, make_place, worker
+from tests.processes import alive
 from tests.redis_server import RedisServer
 from tests.waiting import wait_until
 
@@ -77,12 +78,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
 
 def alive_below(pid: int) -> list[int]:
     """Give all that runs below a process."""
-    return [child for child in _TREE.walk([pid])[1:] if _runs(child)]
-
-
-def _runs(pid: int) -> bool:
-    stat = _TREE.stat_of(pid)
-    return stat is not None and stat[0] not in "ZX"
+    return [child for child in _TREE.walk([pid])[1:] if alive(child)]
 
 
 def pool_process_of(running: CeleryWorker, file: Path) -> int:
@@ -122,7 +118,7 @@ def test_celerys_revoke_with_terminate_is_final_and_ends_all(site: Site, number:
         assert below
         site.client.control.revoke(handle.task_id, terminate=True, signal=number)
         assert kind(handle.result(timeout=SECONDS)) == ("cancelled", "terminated")
-        wait_until(lambda: not any(map(_runs, below)), "the end of the tree", 2)
+        wait_until(lambda: not any(map(alive, below)), "the end of the tree", 2)
         # What the next execution stores is stored after whatever the killed process could still have.
         assert Handle(site.client.send_task(NAME, ["work.add", {"a": 1}])).result(timeout=SECONDS).result == 3
         assert site.state(handle) == "REVOKED"
@@ -143,7 +139,7 @@ def test_a_hard_time_limit_is_final(site: Site) -> None:
         handle, file = site.begin_within("time_limit")
         below = alive_below(pool_process_of(running, file))
         assert kind(handle.result(timeout=SECONDS)) == ("timed_out", "hard_time_limit")
-        wait_until(lambda: not any(map(_runs, below)), "the end of the tree", 2)
+        wait_until(lambda: not any(map(alive, below)), "the end of the tree", 2)
         assert site.state(handle) == "FAILURE"
         assert isinstance(site.client.AsyncResult(handle.task_id).result.args[0], dict)
 
@@ -157,7 +153,7 @@ def test_a_killed_pool_process_is_told_as_such(site: Site) -> None:
         os.kill(victim, signal.SIGKILL)
         assert kind(handle.result(timeout=SECONDS)) == ("error", "worker_lost")
         assert site.state(handle) == "FAILURE"
-        wait_until(lambda: not any(map(_runs, below)), "the end of the tree", 2)
+        wait_until(lambda: not any(map(alive, below)), "the end of the tree", 2)
         assert neighbour.status() == "running"
 
 
@@ -169,7 +165,7 @@ def test_a_cold_shutdown_ends_actions_as_a_cancellation_does(site: Site, pool: s
         below = alive_below(running.process.pid)
         running.process.send_signal(signal.SIGQUIT)
         running.process.wait(SECONDS)
-        wait_until(lambda: not any(map(_runs, below)), "the end of all processes", 2)
+        wait_until(lambda: not any(map(alive, below)), "the end of all processes", 2)
         result = handle.result(timeout=2)
         assert kind(result) == ("cancelled", "worker_shutdown")
         assert result.stdout == "started\nasked to end\n", said_about(handle, running)
@@ -184,8 +180,8 @@ def test_what_waits_for_another_execution_ends_with_the_last_one_and_not_with_th
         running.process.send_signal(signal.SIGQUIT)
         wait_until(lambda: "Soft Shutdown" in running.log(), "the soft shutdown")
         running.process.send_signal(signal.SIGQUIT)
-        wait_until(lambda: not any(map(_runs, below)), "the end of the action and of its launcher", 10)
-        assert _runs(pool), "Celery waits on, and closes the pool afterwards"
+        wait_until(lambda: not any(map(alive, below)), "the end of the action and of its launcher", 10)
+        assert alive(pool), "Celery waits on, and closes the pool afterwards"
         running.process.send_signal(signal.SIGQUIT)
         running.process.wait(SECONDS)
         assert kind(handle.result(timeout=2)) == ("cancelled", "worker_shutdown")
@@ -229,7 +225,7 @@ def test_a_worker_that_is_made_to_end_at_once_leaves_final_states(site: Site) ->
         wait_until(lambda: "Waiting gracefully" in running.log(), "the second step")
         running.process.send_signal(signal.SIGQUIT)
         running.process.wait(SECONDS)
-        wait_until(lambda: not any(map(_runs, below)), "the end of all processes", 2)
+        wait_until(lambda: not any(map(alive, below)), "the end of all processes", 2)
         assert kind(handle.result(timeout=2)) == ("cancelled", "worker_shutdown")
 
 
