@@ -20,6 +20,7 @@ _NOT_ASKED: Final = (
     'Vault was not asked for anything: `vault kv put secret/leak-check canary="$(openssl rand -hex 24)"`,'
     " and then --canary-ref vault://secret/leak-check#canary"
 )
+_NOT_REAL: Final = "Vault was not asked for anything: --real has the action get its real secrets"
 
 
 def all_surfaces(task: ScannerTask, seeker: ValueSeeker) -> list[Surface]:
@@ -42,7 +43,7 @@ def all_surfaces(task: ScannerTask, seeker: ValueSeeker) -> list[Surface]:
 
 def _vault_audit_log(task: ScannerTask, seeker: ValueSeeker) -> VaultAuditLog:
     if not task.asks_vault:
-        return VaultAuditLog(seeker, None, why_not=_NOT_ASKED)
+        return VaultAuditLog(seeker, None, why_not=_NOT_REAL if task.runs_ref else _NOT_ASKED)
     return VaultAuditLog(seeker, Path(task.vault_audit_log) if task.vault_audit_log else None)
 
 
