@@ -25,6 +25,8 @@ _NOT_REAL: Final = "Vault was not asked for anything: --real has the action get 
 
 def all_surfaces(task: ScannerTask, seeker: ValueSeeker) -> list[Surface]:
     """Give them; nothing is looked at yet."""
+    # First: a result backend that is a web framework's, as django-db, can be loaded only once that is set up.
+    added = added_surfaces(task.added, task.app, seeker)
     return [
         *process_surfaces(seeker),
         *file_surfaces(seeker, sources=_sources(task), roots=_roots(task.file_seconds)),
@@ -36,7 +38,7 @@ def all_surfaces(task: ScannerTask, seeker: ValueSeeker) -> list[Surface]:
             flower=task.flower,
             main_pid=task.main_pid,
         ),
-        *added_surfaces(task.added, task.app, seeker),
+        *added,
         _vault_audit_log(task, seeker),
     ]
 
