@@ -9,8 +9,16 @@ import pytest
 
 from attune_tasks._celery.leaks.client import CheckResult
 from attune_tasks._celery.leaks.controls import CONTROLS
-from attune_tasks._celery.leaks.self_test import Caught, _caught, _fault_of, _run_action, run_controls
+from attune_tasks._celery.leaks.self_test import (
+    Caught,
+    _caught,
+    _fault_of,
+    _run_action,
+    run_controls,
+    to_be_tried_again,
+)
 from attune_tasks.leaks import Hit, Row
+from attune_tasks.leaks.execution_trees import NONE_SEEN
 from attune_tasks.result import ExecutionResult
 
 ROWS = [
@@ -107,6 +115,16 @@ def test_what_is_missed_is_tried_again_for_longer_a_message_too(tmp_path: Path) 
     assert [(each.surface, each.control) for each in again] == [(each.surface, each.control) for each in missed]
     assert check.ran["leak_controls.environment"][0] == {"seconds": 20}
     assert {label: seconds for label, (_, seconds) in check.sent.items()} == dict.fromkeys(sent, 20)
+
+
+def test_what_there_was_no_time_to_look_at_is_tried_again_and_what_is_closed_is_not() -> None:
+    caught = [
+        Caught("environ", "controls.a", "LEAK", "environ of sleep"),
+        Caught("log", "controls.a", "clean", ""),
+        Caught("files", "controls.a", "not looked at", NONE_SEEN),
+        Caught("memory", "controls.a", "not looked at", "closed to user 1000"),
+    ]
+    assert [each.surface for each in to_be_tried_again(caught)] == ["log", "files"]
 
 
 def test_a_leak_in_memory_stays_until_all_of_it_was_looked_at_since_then(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from attune_tasks.known_packs import CONTROL_PACK
 from attune_tasks.leaks import Row, Verdict
 from attune_tasks.result import ExecutionResult
 
-__all__ = ["VAULT_LOG", "Caught", "run_controls"]
+__all__ = ["VAULT_LOG", "Caught", "run_controls", "to_be_tried_again"]
 
 VAULT_LOG: Final = "vault-audit.log"
 """In the folder of the controls: the file that stands for Vault's audit log."""
@@ -33,6 +33,8 @@ _IN_MEMORY: Final = {
 """Actions that leak into memory, which is gone through in pieces, and the surfaces that do."""
 _FAILS: Final = frozenset(control.action for control in CONTROLS if control.fails)
 """Actions that fail on purpose, with what leaks in their error's text: it is not to be shown."""
+_TOO_SHORT: Final = "it ended too soon"
+"""What the surfaces of processes and files say where none was seen of an execution."""
 _COULD_NOT: Final = "could_not_leak"
 """The key in a control's result by which it says why it can't leak here: then there is nothing to be caught."""
 
@@ -54,6 +56,15 @@ class Caught:
     """``LEAK``, as it should be; ``clean``: it was missed."""
     where: str
     """The first place where it was found; else why it was not, as far as that is known."""
+
+
+def to_be_tried_again(caught: Sequence[Caught]) -> list[Caught]:
+    """Give those that were missed, and those for which there was no time to look, as on a busy machine."""
+    return [
+        each
+        for each in caught
+        if each.verdict == "clean" or (each.verdict == "not looked at" and _TOO_SHORT in each.where)
+    ]
 
 
 def run_controls(
