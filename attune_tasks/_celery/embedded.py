@@ -6,11 +6,21 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attune_tasks.errors import SettingsError
 
-__all__ = ["default_folder", "embedded_broker_config", "embedded_config", "embedded_results_config", "private_folder"]
+__all__ = [
+    "EMBEDDED_DRIVER",
+    "default_folder",
+    "embedded_broker_config",
+    "embedded_config",
+    "embedded_results_config",
+    "private_folder",
+]
+
+EMBEDDED_DRIVER: Final = "attune-tasks-embedded"
+"""What kombu calls the kind of this broker."""
 
 
 def default_folder() -> Path:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from kombu.transport import virtual
 from kombu.utils.json import dumps, loads
 
+from attune_tasks._celery.embedded import EMBEDDED_DRIVER
 from attune_tasks._celery.queue_folders import Binding, QueueFolders
 
 __all__ = ["Channel", "Transport"]
@@ -125,7 +126,7 @@ class Transport(virtual.Transport):
     """The transport behind the embedded default."""
 
     Channel = Channel
-    driver_type = driver_name = "attune-tasks-embedded"
+    driver_type = driver_name = EMBEDDED_DRIVER
     polling_interval = POLLING_INTERVAL
     longest_wait: float | None = None
     """Seconds after which a wait is over, whatever the caller asked for; for those who ask again."""

@@ -10,6 +10,7 @@ from celery import signals
 from celery._state import get_current_app  # what the proxy celery.current_app asks
 
 from attune_tasks._celery import worker_defaults as _worker_defaults  # noqa: F401 - connects its signal
+from attune_tasks._celery.embedded import EMBEDDED_DRIVER
 from attune_tasks._celery.observing import tell
 from attune_tasks._celery.per_app import state_of
 from attune_tasks.errors import AttuneTasksError
@@ -67,7 +68,7 @@ def settle_embedded_default(sender: Any, **_: Any) -> None:
     task the deleting is, for a backend that needs no server.
     """
     transport = sender.connection.transport
-    if transport.driver_type == "attune-tasks-embedded":
+    if transport.driver_type == EMBEDDED_DRIVER:
         transport.longest_wait = _EMBEDDED_WAIT_SECONDS
     if type(sender.app.backend).__name__ == "EmbeddedBackend":
         sender.app.backend.cleanup()

@@ -102,7 +102,14 @@ def leak_check(  # noqa: PLR0913 - one per option
     app = load_app(context)
     from attune_tasks._celery.leaks.client import CheckOptions, RemoteCheck, find_worker
 
-    options = CheckOptions(own_redis, flower, vault_audit_log, file_seconds, asks_vault=bool(real or canary_ref))
+    options = CheckOptions(
+        own_redis,
+        flower,
+        vault_audit_log,
+        file_seconds,
+        asks_vault=bool(real or canary_ref),
+        runs_ref=ref is not None,
+    )
     if self_test:
         context.exit(_test_itself(app, name_of_app(context), options, as_json=as_json))
     with asking("nothing was looked at"), RemoteCheck(app, find_worker(app, worker), options) as check:

@@ -121,5 +121,5 @@ def _exact_forms(part: str) -> Iterator[tuple[str, bytes]]:
     yield "base85", base64.b85encode(data)[: len(data) // 4 * 5]
     yield "hex with separators", data.hex(":").encode()
     yield "hex with separators", data.hex(" ").encode()
-    for name in ("utf-16-le", "utf-16-be", "utf-32-le"):
+    for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
         yield name, part.encode(name, errors="surrogatepass")

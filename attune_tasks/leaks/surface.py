@@ -55,7 +55,7 @@ class Watched:
     """0 until it is known."""
     is_over: bool = False
     core_dumps: int = 0
-    """How many crashed processes of it dumped core, as the kernel told the execution itself."""
+    """How many crashed processes of it dumped core, as the kernel told the execution itself: one of our own actions."""
 
 
 class Surface(Protocol):

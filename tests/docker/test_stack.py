@@ -130,15 +130,17 @@ def test_a_worker_that_is_stopped_in_mid_run_leaves_a_final_state(stack: Stack, 
 
 def test_leak_check_finds_nothing_in_the_running_stack(stack: Stack, site: Site) -> None:
     check = [
-        *("python3", "manage.py", "attune", "leak-check", "--json", "--file-seconds", "10"),
+        *("python3", "manage.py", "attune", "leak-check", "--json", "--file-seconds", "10", "--seconds", "3"),
         *("--flower", "http://flower:5555", "--flower-login", "-"),
     ]
     done = stack.execute("worker", *check, seconds=280, text=stack.secret("flower_login"))
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
-    verdicts = {(row["surface"], row["verdict"]) for row in rows}
     for surface in ("environ", "command lines", "broker keys", "result", "log", "Flower", "Django records"):
-        assert (surface, "clean") in verdicts, sorted(verdicts)
+        of_surface = [row for row in rows if row["surface"] == surface]
+        if surface == "environ":  # that of a fork is closed to the worker's user, who is not root
+            of_surface = [row for row in of_surface if row["runtime"] != "python"]
+        assert {row["verdict"] for row in of_surface} == {"clean"}, of_surface
 
 
 def test_no_password_shows_in_what_the_engine_knows(engine: Engine, stack: Stack, site: Site) -> None:

@@ -172,6 +172,11 @@ def test_django_celery_results_works_beside(tmp_path: Path, redis_server: RedisS
         said = json.loads(project.manage("attune", "enqueue", "work.add", "-p", "a=1", "--wait", "--json"))
         assert said["result"] == 3
         wait_until(lambda: project.record(int(said["execution_id"])).get("status") == "succeeded", "it", SECONDS)
+        words = ("leak-check", "work.backwards", "--json", "--file-seconds", "0")
+        checked = json.loads(project.manage("attune", *words, code=1))
     with closing(sqlite3.connect(project.database)) as connection:
         states = connection.execute("SELECT status FROM django_celery_results_taskresult").fetchall()
-    assert states == [("SUCCESS",)]
+    assert states == [("SUCCESS",)] * 2
+    (row,) = [row for row in checked["rows"] if row["surface"] == "Django records"]
+    places = [hit["where"] for hit in row["hits"]]
+    assert any(place.startswith("table django_celery_results_taskresult, column result, row ") for place in places), row

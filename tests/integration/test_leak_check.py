@@ -15,6 +15,7 @@ import pytest
 
 from attune_tasks import enqueue
 from attune_tasks._celery.leaks.client import CheckOptions, RemoteCheck, find_worker
+from attune_tasks._celery.leaks.controls import CONTROLS
 from attune_tasks._celery.leaks.names import QUEUE_PREFIX, SCANNER_COMMAND
 from attune_tasks.errors import AttuneTasksError
 from attune_tasks.proc import below, read
@@ -66,6 +67,9 @@ def test_canaries_of_each_runtime_end_as_they_should_and_nothing_is_left(checked
     assert find_worker(app) == WORKER
     with RemoteCheck(app, WORKER, CheckOptions()) as check:
         assert len(scanners(running)) == 1
+        assert check.controls == []
+        with pytest.raises(AttuneTasksError, match=r"leak_check\.controls is off"):
+            check.send_control(0, "a control", 10)
         ends = {ref: check.run(ref, timeout=60) for ref, _ in check.canaries}
         found = check.end()
     assert {runtime for _, runtime in check.canaries} == {"python", "python (exec)", "shell", "executable"}
@@ -75,6 +79,7 @@ def test_canaries_of_each_runtime_end_as_they_should_and_nothing_is_left(checked
         assert [each.reference.split("#")[0] for each in result.receipts] == ["canary://leak-check"] * 2
         if ref.endswith("_shows"):
             assert set(result.masked) == {"canary", "canary_short"}
+            assert result.result["core_dumps"] == 0
     assert not found.leaks
     wait_until(lambda: not scanners(running), "the scanner ends")
     wait_until(lambda: not keys(place), "the queue is gone")
@@ -162,6 +167,36 @@ def test_one_check_at_a_time_and_a_scanner_that_is_killed_leaves_nothing(checked
         wait_until(lambda: not keys(place), "the queue is gone")
     with RemoteCheck(app, WORKER, CheckOptions()) as again:
         assert again.run("work.tell", timeout=60).status == "succeeded"
+
+
+CHATTY = """
+import logging
+from celery.signals import task_received
+from celery.utils.log import get_task_logger
+logging.getLogger("celery.worker.strategy").setLevel(logging.ERROR)
+logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
+logger = get_task_logger("chatty")
+@task_received.connect(weak=False)
+def tell(request, **_):
+    logger.debug("a task is here: %s", request.name)
+"""
+"""Says a task's name below the level of the worker's log, by a logger of Celery's that does not propagate."""
+
+
+def test_a_record_below_the_level_of_the_workers_log_is_looked_at_too(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    place = make_place(tmp_path, redis_server)
+    (place.folder / "chatty.py").write_text(CHATTY, encoding="utf-8")
+    environ = {"ATTUNE_TASKS_LEAK_CHECK__ENABLED": "true", "ATTUNE_TASKS_LEAK_CHECK__CONTROLS": "true"}
+    (number,) = [at for at, control in enumerate(CONTROLS) if control.surface == "log"]
+    with worker(place, "-n", WORKER, "-c", "1", "-l", "INFO", "-I", "chatty", environ=environ) as running:
+        with RemoteCheck(place.client(), WORKER, CheckOptions(file_seconds=0.0)) as check:
+            assert check.send_control(number, "a name", 60) == ""
+            (row,) = [row for row in check.end().rows if row.surface == "log"]
+        assert "a task is here" not in running.log()
+        assert row.verdict == "LEAK", row
+        assert {hit.where for hit in row.hits} == {f"log record of the process {running.process.pid}"}
 
 
 def test_a_worker_that_does_not_take_part_says_so(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from tests.django_site import Site, set_up_django
 
 set_up_django()
 
-from attune_tasks.contrib.django import leak_surface  # noqa: E402 - needs settings
+from attune_tasks._celery.leaks.added import makers_of_added  # noqa: E402 - beside those that need settings
+from attune_tasks.contrib.django import connecting, leak_surface  # noqa: E402 - needs settings
 from attune_tasks.contrib.django.models import Execution  # noqa: E402
+from attune_tasks.contrib.django.options import RECORDS_SURFACE  # noqa: E402
 
 CANARY = "Zq7canaryXw2Lm"
 
@@ -71,3 +73,9 @@ def test_a_database_that_is_away_was_not_looked_at(django_site: Site, monkeypatc
     (row,) = _rows(make=False)
     assert row.verdict == "not looked at"
     assert "the database can't be read (OperationalError" in row.why
+
+
+def test_a_worker_has_the_surface_while_the_app_is_connected(django_site: Site) -> None:
+    assert RECORDS_SURFACE in makers_of_added()
+    connecting.disconnect()
+    assert RECORDS_SURFACE not in makers_of_added()

@@ -112,6 +112,51 @@ def test_a_handler_of_another_logger_gets_no_more_either(own: Kept, scanner: Sca
     assert json.loads(shown.get(timeout=5))["text"] == "with.a.handler DEBUG only the scanner sees this"
 
 
+def test_what_stays_below_another_logger_is_shown_too_and_each_log_gets_what_it_had(
+    own: Kept, scanner: Scanner
+) -> None:
+    address, shown = scanner
+    kept, apart = Kept(), logging.getLogger("apart")
+    apart.addHandler(kept)
+    apart.propagate = False  # as Celery has it of celery.task
+    apart.setLevel(logging.INFO)
+    try:
+        with debug_records(address, MAIN):
+            logging.getLogger("apart.below").debug("the scanner alone sees this")
+            logging.getLogger("apart.below").info("its own log, too")
+        assert (apart.level, apart.handlers, kept.filters) == (logging.INFO, [kept], [])
+    finally:
+        apart.removeHandler(kept)
+        apart.propagate = True
+        apart.setLevel(logging.NOTSET)
+    texts = [json.loads(shown.get(timeout=5))["text"] for _ in range(2)]
+    assert texts == ["apart.below DEBUG the scanner alone sees this", "apart.below INFO its own log, too"]
+    assert shown.empty()
+    assert (kept.texts, own.texts) == (["its own log, too"], [])
+
+
+def test_a_loggers_own_level_is_lowered_meanwhile_for_the_scanner_alone(own: Kept, scanner: Scanner) -> None:
+    address, shown = scanner
+    audit = logging.getLogger("attune_tasks.audit")
+    level = audit.level
+    audit.setLevel(logging.ERROR)
+    try:
+        with debug_records(address, MAIN):
+            audit.debug("the scanner alone sees this")
+            audit.warning("and this")
+            audit.error("both see this")
+        assert audit.level == logging.ERROR
+    finally:
+        audit.setLevel(level)
+    said = [json.loads(shown.get(timeout=5))["text"].rpartition("attune_tasks.audit ")[2] for _ in range(3)]
+    assert [text.split(" {")[0] for text in said] == [
+        "DEBUG the scanner alone sees this",
+        "WARNING and this",
+        "ERROR both see this",
+    ]
+    assert own.texts == ["both see this"]
+
+
 def test_a_stranger_who_has_taken_the_name_is_shown_nothing(own: Kept) -> None:
     address = new_address()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:

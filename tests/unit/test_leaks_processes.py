@@ -19,6 +19,7 @@ import pytest
 
 from attune_tasks import proc
 from attune_tasks.leaks import Findings, Row, Surface, ValueSeeker, Watched
+from attune_tasks.leaks.canaries import make_short_canary
 from attune_tasks.leaks.processes import cores, memories, process_surfaces, views
 from attune_tasks.leaks.processes.core_pattern import (
     CorePattern,
@@ -31,7 +32,7 @@ from attune_tasks.leaks.processes.memory import chunks_of
 from attune_tasks.leaks.processes.ps import PsSurface
 from attune_tasks.leaks.processes.reading_as import Itself, OtherUser, ReaderError, Reads
 from attune_tasks.leaks.processes.tables import search_texts
-from attune_tasks.leaks.processes.texts import User, name_of, texts_of
+from attune_tasks.leaks.processes.texts import KINDS, User, name_of, texts_of
 from attune_tasks.leaks.processes.watching import Processes
 from tests.processes import alive
 from tests.waiting import wait_until
@@ -97,6 +98,8 @@ def test_a_tree_is_found_without_a_look_at_other_processes() -> None:
     assert proc.started(process.pid) is None
 
 
+READY = "import sys\nprint('ready', flush=True)\nsys.stdin.readline()"
+
 PLANT = """
 import mmap, sys
 at, value = int(sys.stdin.readline()), bytes.fromhex(sys.stdin.readline())
@@ -159,6 +162,47 @@ def test_a_process_is_named_by_its_program_and_never_by_what_it_calls_itself() -
     ) as p:
         assert name_of(p.pid).startswith("python")
         assert Path(f"/proc/{p.pid}/comm").read_text() == f"{VALUE[:12]}\n"
+
+
+SHOWS_ALL = """
+import mmap, sys
+with open("mapped", "w+b") as file:
+    file.write(bytes(mmap.PAGESIZE))
+    file.flush()
+    mapped = mmap.mmap(file.fileno(), 0)
+held = open("held", "w")
+with open("/proc/self/comm", "w") as name:
+    name.write(value)
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize(
+    ("role", "told"),
+    [("main_pid", "the main process"), ("pool_pid", "the pool process"), ("launcher_pid", "the launcher")],
+)
+def test_each_part_of_a_worker_is_searched_and_named(tmp_path: Path, role: str, told: str) -> None:
+    value = make_short_canary()  # it fits into a process's name
+    folder = tmp_path / value
+    folder.mkdir()
+    surfaces = [surface for surface in process_surfaces(seeker_of(value)) if surface.name in KINDS]
+    with (
+        python(f"value = {value!r}{SHOWS_ALL}", cwd=folder, env={"KEY": value}) as process,
+        python(READY, cwd=tmp_path) as other,
+    ):
+        watched = Watched(7, "t", "shell", other.pid, other.pid, other.pid)
+        setattr(watched, role, process.pid)
+        for surface in surfaces:
+            surface.begin()
+            surface.look([watched])
+        rows = {row.surface: row for surface in surfaces for row in surface.end([watched])}
+    assert set(rows) == set(KINDS)
+    for row in rows.values():
+        assert row.verdict == "LEAK", row
+        assert all(f"(pid {process.pid}, {told})" in hit.where for hit in row.hits), row
+        assert any(hit.program.startswith(sys.executable) for hit in row.hits), row
+        assert value not in str(row)
 
 
 def test_what_has_left_its_tree_is_found_by_the_executions_id() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
+import shlex
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -23,6 +25,8 @@ WAYS: dict[str, Callable[[str], bytes]] = {
     "plain": str.encode,
     "JSON": lambda text: json.dumps(text).encode(),
     "URL": lambda text: quote(text).encode(),
+    "XML": lambda text: html.escape(text).encode(),
+    "shell": lambda text: shlex.quote(text).encode(),
     "Python": lambda text: ascii(text).encode(),
     "hex": lambda text: text.encode().hex().upper().encode(),
     "base64": lambda text: base64.encodebytes(b"x:" + text.encode()),
@@ -31,6 +35,9 @@ WAYS: dict[str, Callable[[str], bytes]] = {
     "reversed": lambda text: text.encode()[::-1],
     "hex with separators": lambda text: text.encode().hex(":").encode(),
     "utf-16-le": lambda text: text.encode("utf-16-le"),
+    "utf-16-be": lambda text: text.encode("utf-16-be"),
+    "utf-32-le": lambda text: text.encode("utf-32-le"),
+    "utf-32-be": lambda text: text.encode("utf-32-be"),
 }
 
 

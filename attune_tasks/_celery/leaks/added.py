@@ -13,7 +13,7 @@ from attune_tasks.errors import place_of
 if TYPE_CHECKING:  # a scanner's: a web process loads this module, too
     from attune_tasks.leaks import Seeker, Surface
 
-__all__ = ["add_surface", "added_surfaces", "makers_of_added"]
+__all__ = ["add_surface", "added_surfaces", "makers_of_added", "remove_surface"]
 
 _makers: Final[dict[str, str]] = {}
 
@@ -24,6 +24,11 @@ def add_surface(name: str, maker: str) -> None:
     It gives the surface of that name. The scanner is a process of its own, in which no framework is set up yet.
     """
     _makers[name] = maker
+
+
+def remove_surface(name: str) -> None:
+    """Undo :func:`add_surface`."""
+    _makers.pop(name, None)
 
 
 def makers_of_added() -> dict[str, str]:

@@ -20,10 +20,13 @@ _NOT_ASKED: Final = (
     'Vault was not asked for anything: `vault kv put secret/leak-check canary="$(openssl rand -hex 24)"`,'
     " and then --canary-ref vault://secret/leak-check#canary"
 )
+_NOT_REAL: Final = "Vault was not asked for anything: --real has the action get its real secrets"
 
 
 def all_surfaces(task: ScannerTask, seeker: ValueSeeker) -> list[Surface]:
     """Give them; nothing is looked at yet."""
+    # First: a result backend that is a web framework's, as django-db, can be loaded only once that is set up.
+    added = added_surfaces(task.added, task.app, seeker)
     return [
         *process_surfaces(seeker),
         *file_surfaces(seeker, sources=_sources(task), roots=_roots(task.file_seconds)),
@@ -35,14 +38,14 @@ def all_surfaces(task: ScannerTask, seeker: ValueSeeker) -> list[Surface]:
             flower=task.flower,
             main_pid=task.main_pid,
         ),
-        *added_surfaces(task.added, task.app, seeker),
+        *added,
         _vault_audit_log(task, seeker),
     ]
 
 
 def _vault_audit_log(task: ScannerTask, seeker: ValueSeeker) -> VaultAuditLog:
     if not task.asks_vault:
-        return VaultAuditLog(seeker, None, why_not=_NOT_ASKED)
+        return VaultAuditLog(seeker, None, why_not=_NOT_REAL if task.runs_ref else _NOT_ASKED)
     return VaultAuditLog(seeker, Path(task.vault_audit_log) if task.vault_audit_log else None)
 
 

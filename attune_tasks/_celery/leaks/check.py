@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from attune_tasks._celery.launchers_seen import launchers_below
 from attune_tasks._celery.leaks.controls import SentControl
 from attune_tasks.ids import task_id_of
-from attune_tasks.known_packs import CANARY_PACK, CONTROL_PACK
+from attune_tasks.known_packs import CANARY_PACK, CONTROL_PACK, LEAK_PACKS
 from attune_tasks.leaks import Row, Surface, ValueSeeker, Watched
 from attune_tasks.leaks.canaries import make_canary, make_short_canary
 from attune_tasks.leaks.guarded import Guarded
@@ -62,6 +62,9 @@ class Check:
         self._lock = threading.Lock()
         self._watched: dict[int, Watched] = {}
         self._fetched: dict[int, _Fetched] = {}
+        self._ours: set[int] = set()
+        """Executions of our own actions, which return what the kernel said of their crashes. A user's may return a
+        `core_dumps` that says anything."""
         self._phase = "starting"
         self._asked = time.monotonic()
         self._ended = threading.Event()
@@ -150,6 +153,8 @@ class Check:
             return {"refused": f"{ref} is no canary action: it gets no other secrets than its metadata names"}
         number, task_id = int(request["execution_id"]), str(request["task_id"])
         self._add(number, task_id, label, real=bool(request.get("real")), refs=refs)
+        if action.pack.ref in LEAK_PACKS:
+            self._ours.add(number)
         return {"runtime": _label(action), "secrets": sorted(action.secrets)}
 
     def _send_control(self, number: int, label: str, seconds: int) -> dict[str, Any]:
@@ -194,7 +199,7 @@ class Check:
             watched = self._watched.get(execution_id)
             if watched is not None:
                 watched.is_over = True
-                watched.core_dumps = core_dumps
+                watched.core_dumps = core_dumps if execution_id in self._ours else 0
         return {}
 
     def _running(self) -> list[Watched]:

@@ -45,6 +45,8 @@ class CheckOptions:
     """For a walk through all files that have changed, at the end."""
     asks_vault: bool = False
     """Whether secrets are fetched, so that something of them could stand there."""
+    runs_ref: bool = False
+    """Whether it is an action of the user's that is looked at: other advice fits that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class RemoteCheck:
             vault_audit_log=options.vault_audit_log,
             file_seconds=options.file_seconds,
             asks_vault=options.asks_vault,
+            runs_ref=options.runs_ref,
         )
         self._queue = str(told["queue"])
         try:

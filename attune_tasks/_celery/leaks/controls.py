@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from celery import Celery
 
+from attune_tasks._celery.embedded import EMBEDDED_DRIVER
 from attune_tasks._celery.leaks.redis_places import broker_driver
 from attune_tasks.ids import new_execution_id, task_id_of
 
@@ -24,7 +25,6 @@ VALUE_NAME: Final = "canary_short"
 _TASK: Final = "attune_tasks.run_action"
 _PARKED: Final = "attune-leak-check-parked"
 """A queue that nobody takes from. Its messages expire."""
-_EMBEDDED: Final = "attune-tasks-embedded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def send_control(  # noqa: PLR0913 - what leaks, whose it is, and the way it goe
     if control.how == "name":
         options["shadow"] = value
     if control.how == "waiting parameter":
-        if broker_driver(app) == _EMBEDDED:
+        if broker_driver(app) == EMBEDDED_DRIVER:
             # A worker keeps what it has taken in its memory, whatever its countdown is.
             options |= {"queue": _PARKED, "expires": seconds + 60}
             runs = False

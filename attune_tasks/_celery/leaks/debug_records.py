@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -50,25 +50,35 @@ class _Shown(logging.Handler):
 
 
 def show_records(address: str, main_pid: int) -> None:
-    """Begin; what this process logs is shown at `address` until :func:`hide_records`. Twice is once."""
+    """Begin; what this process logs is shown at `address` until :func:`hide_records`. Twice is once.
+
+    That is what all loggers say that there are now, whatever level is set for each, and also those whose records do not
+    come to the root, as Celery has it of ``celery.task``.
+    """
     if _installed:
         return
-    root = logging.getLogger()
-    level = root.level
-    others = _handlers()
+    loggers = _loggers()
+    levels = {each.name: each.level for each in loggers}
+    others = list(dict.fromkeys(handler for each in loggers for handler in each.handlers))
+    tops = [each for each in loggers if each.parent is None or not each.propagate]
+    lowered = [each for each in loggers if each.level > logging.DEBUG]
 
     def as_before(record: logging.LogRecord) -> bool:
-        return record.levelno >= level or (record.name != "root" and _has_own_level(record.name))
+        return record.levelno >= _level_of(record.name, levels)
 
     handler = _Shown(address, main_pid)
     for other in others:
         other.addFilter(as_before)
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
+    for logger in tops:
+        logger.addHandler(handler)
+    for logger in lowered:
+        logger.setLevel(logging.DEBUG)
 
     def undo() -> None:
-        root.setLevel(level)
-        root.removeHandler(handler)
+        for logger in lowered:
+            logger.setLevel(levels[logger.name])
+        for logger in tops:
+            logger.removeHandler(handler)
         for other in others:
             other.removeFilter(as_before)
         handler.close()
@@ -95,20 +105,19 @@ def debug_records(address: str, main_pid: int) -> Iterator[None]:
         hide_records()
 
 
-def _handlers() -> list[logging.Handler]:
-    """Give all there are: a logger with one of its own may take its level from the root all the same."""
+def _loggers() -> list[logging.Logger]:
     named = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
-    return list(dict.fromkeys(handler for each in (logging.root, *named) for handler in each.handlers))
+    return [logging.root, *named]
 
 
-def _has_own_level(name: str) -> bool:
-    """Say whether a logger's level is its own, or that of one above it which is not the root."""
+def _level_of(name: str, levels: Mapping[str, int]) -> int:
+    """Give the level from which on a logger took records, with the `levels` that were set for it and those above it."""
     logger: logging.Logger | None = logging.getLogger(name)
-    while logger is not None and logger.parent is not None:
-        if logger.level:
-            return True
+    while logger is not None:
+        if level := levels.get(logger.name, logger.level):
+            return level
         logger = logger.parent
-    return False
+    return logging.NOTSET
 
 
 # A pool process that is forked in the midst of a check lives on after it.

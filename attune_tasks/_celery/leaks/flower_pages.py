@@ -38,7 +38,8 @@ class FlowerPages:
         parts, port, host = _parts_of(url)
         if parts is None or parts.scheme not in {"http", "https"} or not host:
             msg = (
-                "Flower's address is http://host:port or https://host:port, with user:password@ where it asks for them"
+                "Flower's address is http://host:port or https://host:port: --flower URL; where it asks who is there,"
+                " --flower-login FILE"
             )
             raise ValueError(msg)
         host = f"[{host}]" if ":" in host else host

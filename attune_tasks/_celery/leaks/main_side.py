@@ -94,6 +94,7 @@ class MainSide:
             file_seconds=min(_LONGEST_WALK, max(0.0, float(request.get("file_seconds") or 0.0))),
             added=makers_of_added(),
             asks_vault=bool(request.get("asks_vault")),
+            runs_ref=bool(request.get("runs_ref")),
         )
         try:
             pickled = pickle.dumps(task)

@@ -30,3 +30,5 @@ class ScannerTask:
     """What makes each surface of a web framework, as ``module:function``, by the surface's name."""
     asks_vault: bool = False
     """Whether the executions get secrets that a provider has, and not canaries alone."""
+    runs_ref: bool = False
+    """Whether it is an action of the user's that is looked at."""

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from attune_tasks._celery.leaks.client import RemoteCheck
 from attune_tasks._celery.leaks.controls import CONTROLS, Control
@@ -15,7 +15,7 @@ from attune_tasks.known_packs import CONTROL_PACK
 from attune_tasks.leaks import Row, Verdict
 from attune_tasks.result import ExecutionResult
 
-__all__ = ["VAULT_LOG", "Caught", "run_controls"]
+__all__ = ["VAULT_LOG", "Caught", "run_controls", "to_be_tried_again"]
 
 VAULT_LOG: Final = "vault-audit.log"
 """In the folder of the controls: the file that stands for Vault's audit log."""
@@ -33,6 +33,17 @@ _IN_MEMORY: Final = {
 """Actions that leak into memory, which is gone through in pieces, and the surfaces that do."""
 _FAILS: Final = frozenset(control.action for control in CONTROLS if control.fails)
 """Actions that fail on purpose, with what leaks in their error's text: it is not to be shown."""
+_TOO_SHORT: Final = "it ended too soon"
+"""What the surfaces of processes and files say where none was seen of an execution."""
+_COULD_NOT: Final = "could_not_leak"
+"""The key in a control's result by which it says why it can't leak here: then there is nothing to be caught."""
+
+
+class _Said(NamedTuple):
+    """What a control said of itself."""
+
+    fault: str = ""
+    could_not: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,15 @@ class Caught:
     """The first place where it was found; else why it was not, as far as that is known."""
 
 
+def to_be_tried_again(caught: Sequence[Caught]) -> list[Caught]:
+    """Give those that were missed, and those for which there was no time to look, as on a busy machine."""
+    return [
+        each
+        for each in caught
+        if each.verdict == "clean" or (each.verdict == "not looked at" and _TOO_SHORT in each.where)
+    ]
+
+
 def run_controls(
     check: RemoteCheck, say: Callable[[str], None], folder: Path, again: Sequence[Caught] = ()
 ) -> list[Caught]:
@@ -58,7 +78,7 @@ def run_controls(
     if again:
         return _run_again(check, say, folder, again)
     expected = [(surface, ref) for ref, surfaces in check.controls for surface in surfaces]
-    said: dict[str, str] = {}
+    said: dict[str, _Said] = {}
     for ref, _ in check.controls:
         say(ref)
         said[ref] = _run_action(check, ref, folder)
@@ -69,33 +89,33 @@ def run_controls(
             said[label] = (
                 _run_action(check, label, folder)
                 if control.how == "secret"
-                else check.send_control(number, label, _SECONDS)
+                else _Said(check.send_control(number, label, _SECONDS))
             )
         if (control.surface, label) not in expected:
             expected.append((control.surface, label))
     rows = check.end().rows
-    return [_caught(surface, label, rows, said[label]) for surface, label in expected]
+    return [_caught(surface, label, rows, *said[label]) for surface, label in expected]
 
 
 def _run_again(check: RemoteCheck, say: Callable[[str], None], folder: Path, again: Sequence[Caught]) -> list[Caught]:
     sent = {_label(control): number for number, control in enumerate(CONTROLS) if control.how != "secret"}
-    said: dict[str, str] = {}
+    said: dict[str, _Said] = {}
     for label in dict.fromkeys(each.control for each in again):
         say(f"{label}, once more and for longer")
         if label in sent:
-            said[label] = check.send_control(sent[label], label, _SECONDS + _LONGER, _LONGER)
+            said[label] = _Said(check.send_control(sent[label], label, _SECONDS + _LONGER, _LONGER))
         else:
             said[label] = _run_action(check, label, folder, {"seconds": _LONGER})
     rows = check.end().rows
-    return [_caught(each.surface, each.control, rows, said[each.control]) for each in again]
+    return [_caught(each.surface, each.control, rows, *said[each.control]) for each in again]
 
 
 def _label(control: Control) -> str:
     return control.action if control.how == "secret" else f"{control.action} ({control.how})"
 
 
-def _run_action(check: RemoteCheck, ref: str, folder: Path, parameters: Mapping[str, Any] | None = None) -> str:
-    """Run an action, each as it has to be; give what went wrong with it, if anything."""
+def _run_action(check: RemoteCheck, ref: str, folder: Path, parameters: Mapping[str, Any] | None = None) -> _Said:
+    """Run an action, each as it has to be; give what it said of itself."""
     if ref in _IN_MEMORY:
         stay = _Stay(Path(tempfile.mkdtemp(dir=folder)), _IN_MEMORY[ref])
         given = {"seconds": _LONGEST, "folder": str(stay.folder)}
@@ -130,12 +150,15 @@ def _run(
     parameters: Mapping[str, Any],
     timeout: float,
     meanwhile: Callable[[Mapping[str, float]], None] | None = None,
-) -> str:
-    """Run an action; give what went wrong with it, if anything."""
+) -> _Said:
+    """Run an action; give what it said of itself."""
     try:
-        return _fault_of(ref, check.run(ref, parameters, timeout=timeout, meanwhile=meanwhile))
+        result = check.run(ref, parameters, timeout=timeout, meanwhile=meanwhile)
     except ResultTimeoutError as error:
-        return str(error)  # what it leaked has been there all the same
+        return _Said(str(error))  # what it leaked has been there all the same
+    value = result.result
+    could_not = str(value.get(_COULD_NOT, "")) if isinstance(value, Mapping) else ""
+    return _Said(_fault_of(ref, result), could_not)
 
 
 def _fault_of(ref: str, result: ExecutionResult) -> str:
@@ -144,9 +167,11 @@ def _fault_of(ref: str, result: ExecutionResult) -> str:
     return f"{result.status}: {result.error['message']}"
 
 
-def _caught(surface: str, label: str, rows: Sequence[Row], fault: str) -> Caught:
+def _caught(surface: str, label: str, rows: Sequence[Row], fault: str, could_not: str = "") -> Caught:
     for row in rows:
         if (row.surface, row.runtime) == (surface, label):
+            if could_not and row.verdict == "clean":
+                return Caught(surface, label, "not looked at", could_not)
             why_not = "; ".join(filter(None, (row.why, fault)))
             return Caught(surface, label, row.verdict, row.hits[0].where if row.hits else why_not)
     return Caught(surface, label, "clean", f"this surface gave no row; {fault}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from celery import Celery
 from celery.backends.base import KeyValueStoreBackend
 
+from attune_tasks._celery.embedded import EMBEDDED_DRIVER
 from attune_tasks._celery.leaks.events import EventsSurface
 from attune_tasks._celery.leaks.flower import FlowerSurface
 from attune_tasks._celery.leaks.folder_keys import EmbeddedBackendKeys, EmbeddedBrokerKeys, ValueKeys
@@ -26,8 +27,6 @@ from attune_tasks.errors import AttuneTasksError
 from attune_tasks.leaks import Seeker, Surface, Watched
 
 __all__ = ["celery_surfaces"]
-
-_EMBEDDED: Final = "attune-tasks-embedded"
 
 
 def celery_surfaces(  # noqa: PLR0913 - what a user may say
@@ -64,7 +63,7 @@ def _broker_keys(app: Celery, seeker: Seeker, worker_name: str) -> KeysSurface:
     source: KeySource | None = None
     if driver == "redis":
         source = RedisBrokerKeys(app, worker_name)
-    elif driver == _EMBEDDED:
+    elif driver == EMBEDDED_DRIVER:
         source = EmbeddedBrokerKeys(Path(app.conf.broker_transport_options["folder"]))
     why = f"a broker of the kind {driver} can't be read without taking its messages: look at it by its own tools"
     return KeysSurface("broker keys", seeker, source, "" if source else why)

@@ -14,6 +14,7 @@ from django.db import connections
 
 from attune_tasks._celery.leaks.base import CelerySurface
 from attune_tasks._celery.leaks.in_time import in_time, say
+from attune_tasks.contrib.django.options import RECORDS_SURFACE
 from attune_tasks.leaks import Row, Seeker, Surface, Watched
 
 __all__ = ["RecordsSurface", "make_surface"]
@@ -36,7 +37,7 @@ class RecordsSurface(CelerySurface):
 
     def __init__(self, seeker: Seeker) -> None:
         """Read nothing yet."""
-        super().__init__("Django records", seeker)
+        super().__init__(RECORDS_SURFACE, seeker)
         self._looked = 0.0
         self._failures = 0
         self._fault = ""

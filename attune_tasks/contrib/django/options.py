@@ -14,10 +14,12 @@ from attune_tasks.errors import SettingsError
 from attune_tasks.expectations import expectation
 from attune_tasks.nearest import did_you_mean
 
-__all__ = ["NAME", "ORIGIN", "DjangoOptions", "age_of", "django_options", "read_settings"]
+__all__ = ["NAME", "ORIGIN", "RECORDS_SURFACE", "DjangoOptions", "age_of", "django_options", "read_settings"]
 
 NAME: Final = "ATTUNE_TASKS"
 ORIGIN: Final = "ATTUNE_TASKS of Django's settings"
+RECORDS_SURFACE: Final = "Django records"
+"""What leak-check calls its look at the tables."""
 _OWN: Final = "django"
 _AGE: Final = re.compile(r"(\d{1,6})\s*(d|h|m|s)")
 _UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}

@@ -70,7 +70,7 @@ class Tables:
         self._searched[process.pid] = signature
         if self._seeker.find(joined):
             for surface in self.surfaces:
-                search_texts(surface.findings, process.pid, {surface.name: texts.get(surface.name)})
+                search_texts(surface.findings, process.pid, {surface.name: texts.get(surface.name)}, process.part)
 
 
 class Refusals:
@@ -138,8 +138,11 @@ def any_in(seeker: Seeker, texts: Texts) -> bool:
     return bool(seeker.find(b"\0".join(piece.data for pieces in texts.values() for piece in pieces or ())))
 
 
-def search_texts(findings: Findings, pid: int, texts: Texts) -> bool:
-    """Look for secrets in what a process shows, and note each with its place; give whether there were any."""
+def search_texts(findings: Findings, pid: int, texts: Texts, part: str = "") -> bool:
+    """Look for secrets in what a process shows, and note each with its place; give whether there were any.
+
+    `part` is what the process is besides its program, such as ``the pool process``.
+    """
     program = None
     leaks = False
     for kind, pieces in texts.items():
@@ -150,13 +153,13 @@ def search_texts(findings: Findings, pid: int, texts: Texts) -> bool:
             if findings.seeker.find(piece.data):
                 found = True
                 if program is None:
-                    name, program = name_of(pid), program_of(pid, findings.seeker)
-                leaks |= findings.search(piece.data, _where(kind, piece, name, pid, findings.seeker), program)
+                    program = program_of(pid, findings.seeker)
+                    who = f"{name_of(pid)} (pid {pid}{part and f', {part}'})"
+                leaks |= findings.search(piece.data, _where(kind, piece, who, findings.seeker), program)
     return leaks
 
 
-def _where(kind: str, piece: Piece, name: str, pid: int, seeker: Seeker) -> str:
-    who = f"{name} (pid {pid})"
+def _where(kind: str, piece: Piece, who: str, seeker: Seeker) -> str:
     if kind == "environ":
         variable, _, value = piece.data.partition(b"=")
         key = variable.decode(errors="surrogateescape")

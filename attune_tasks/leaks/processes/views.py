@@ -104,7 +104,7 @@ class ViewSurface:
         try:
             texts = reads.texts_of(process.pid)
             if any_in(self._findings.seeker, texts):
-                search_texts(self._findings, process.pid, texts)
+                search_texts(self._findings, process.pid, texts, process.part)
             self._seen |= runtimes
             if self._same and user.uid == 0:
                 self._tell(

@@ -49,6 +49,11 @@ class Seen(NamedTuple):
         """Say what kind of process it is."""
         return _KINDS[self.role]
 
+    @property
+    def part(self) -> str:
+        """Say which part of the worker it is; nothing where it is of the action itself."""
+        return "" if self.role == "action" else _TOLD[self.role]
+
 
 class Processes:
     """Knows the processes of the present look. For one thread."""
