@@ -23,7 +23,7 @@ from tests.integration.workers import Place, make_place, worker
 from tests.redis_server import RedisServer
 from tests.vault import Vault, unique
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(700)
 
 _CLOSE = """\
 get_secret -v token token
@@ -82,7 +82,7 @@ def typed(place: Place, command: str, *more: str) -> subprocess.CompletedProcess
         cwd=place.folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
 
