@@ -17,11 +17,19 @@ from tests.acceptance.command import Command
 from tests.celery_worker import CeleryWorker, celery_worker_command, running_worker
 from tests.docs_blocks import ROOT, block
 
+_MODULE = "__import__('attune_tasks._celery.embedded', fromlist=['_'])"
+_EMBEDDED = _MODULE + ".embedded_config(__import__('pathlib').Path({folder!r}))"
 _UPDATE = ".conf.update("
-_EMBEDDED = (
-    _UPDATE + "__import__('attune_tasks._celery.embedded', fromlist=['_']).embedded_config("
-    "__import__('pathlib').Path({folder!r})), "
-)
+_FLASK = '{"broker_url": "redis://localhost:6379/0", "result_backend": "redis://localhost:6379/1"}'
+_DJANGO_SETTINGS = """
+globals().update({{f"CELERY_{{_name.upper()}}": _value for _name, _value in {embedded}.items()}})
+ALLOWED_HOSTS = ["testserver"]
+"""
+_DJANGO_URLS = """
+from django.urls import include, path
+from project import views
+urlpatterns = [path("greet/<name>", views.greet), path("actions/", include("attune_tasks.contrib.django.urls"))]
+"""
 
 
 def test_the_commands_of_the_readme_print_what_it_says(command: Command) -> None:
@@ -51,7 +59,9 @@ def test_the_commands_of_the_readme_print_what_it_says(command: Command) -> None
 
 def test_the_example_for_celery_alone_runs(command: Command) -> None:
     project(command)
-    write(command, "celery_app.py", block("example-celery"))
+    text = block("example-celery")
+    assert text.count(_UPDATE) == 1
+    (command.folder / "celery_app.py").write_text(text.replace(_UPDATE, f"{_UPDATE}{embedded(command)}, "))
     with worker(command, "celery_app"):
         said = python(command, "celery_app.py")
     assert re.fullmatch(r"execution \d+ is (pending|running|succeeded)\nHello, Ada!\n", said), said
@@ -59,56 +69,57 @@ def test_the_example_for_celery_alone_runs(command: Command) -> None:
 
 def test_the_example_for_flask_runs(command: Command) -> None:
     project(command)
-    write(command, "flask_app.py", block("example-flask"))
+    text = block("example-flask")
+    assert text.count(_FLASK) == 1
+    (command.folder / "ops.py").write_text(text.replace(_FLASK, embedded(command)))
     client = """
-import flask_app, sys, time
-client = flask_app.app.test_client()
-started = client.post("/greet/Ada")
-shown = lambda: client.get("/executions/" + started.json["task_id"]).json
-deadline = time.monotonic() + 30
-while shown()["status"] in {"pending", "running"} and time.monotonic() < deadline:
-    time.sleep(0.05)
-print(started.status_code, shown()["status"], shown()["result"]["greeting"])
+import ops
+from attune_tasks import Handle
+from attune_tasks.ids import task_id_of
+sent = ops.app.test_client().post("/greet/Ada")
+result = Handle.from_task_id(task_id_of(int(sent.json["execution_id"])), ops.celery).result(30)
+print(sent.status_code, result.status, result.result["greeting"])
 """
-    with worker(command, "flask_app.celery"):
+    with worker(command, "ops.celery"):
         assert python(command, "-c", client) == "202 succeeded Hello, Ada!\n"
+    assert "hello.greet" in python(command, "-m", "flask", "--app", "ops", "attune", "packs", "list")
 
 
 def test_the_example_for_django_runs(command: Command) -> None:
     project(command)
     python(command, "-m", "django", "startproject", "project", ".")
     package = command.folder / "project"
-    write(command, "project/celery.py", block("example-django-celery"))
-    write(command, "project/views.py", block("example-django-views"))
-    (package / "__init__.py").write_text("from project.celery import app as app\n", encoding="utf-8")
-    (package / "urls.py").write_text(
-        "from django.urls import path\n"
-        "from project import views\n"
-        "urlpatterns = [path('greet/<name>', views.start), path('executions/<task_id>', views.show)]\n",
-        encoding="utf-8",
-    )
+    settings = package / "settings.py"
+    own = block("example-django-settings") + _DJANGO_SETTINGS.format(embedded=embedded(command))
+    settings.write_text(settings.read_text() + own)
+    (package / "celery.py").write_text(block("django-celery"))
+    (package / "__init__.py").write_text("from project.celery import app as app\n")
+    (package / "views.py").write_text(block("example-django-views"))
+    (package / "urls.py").write_text(_DJANGO_URLS)
+    python(command, "manage.py", "migrate", "--verbosity", "0")
     client = """
 import time
 import django
 import project
 django.setup()
-from django.conf import settings
-settings.ALLOWED_HOSTS = ["testserver"]
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
 client = Client()
-shown = lambda: client.get("/executions/" + started.json()["task_id"]).json()
+client.force_login(User.objects.create(username="ada"))
+ask = lambda: client.get("/actions/executions/" + sent.json()["execution_id"] + "/")
+shown = lambda: ask().json()
 with transaction.atomic():
-    started = client.post("/greet/Ada")
+    sent = client.post("/greet/Ada")
     time.sleep(0.2)
-    inside = shown()["status"]
+    inside = ask().status_code
 deadline = time.monotonic() + 30
 while shown()["status"] in {"pending", "running"} and time.monotonic() < deadline:
     time.sleep(0.05)
-print(started.status_code, inside, shown()["status"], shown()["result"]["greeting"])
+print(sent.status_code, inside, shown()["status"], shown()["result"]["greeting"])
 """
     with worker(command, "project"):
-        assert python(command, "-c", client) == "202 pending succeeded Hello, Ada!\n"
+        assert python(command, "-c", client) == "202 404 succeeded Hello, Ada!\n"
 
 
 def project(command: Command) -> None:
@@ -118,11 +129,9 @@ def project(command: Command) -> None:
     command.folder /= "shop"
 
 
-def write(command: Command, name: str, text: str) -> None:
-    """Write an example, its broker replaced by the embedded one."""
-    assert text.count(_UPDATE) == ("celery" in name or "flask" in name)
-    embedded = _EMBEDDED.format(folder=str(command.temporary / "embedded"))
-    (command.folder / name).write_text(text.replace(_UPDATE, embedded), encoding="utf-8")
+def embedded(command: Command) -> str:
+    """Give an expression for Celery's settings with the embedded broker, in place of the examples' Redis."""
+    return _EMBEDDED.format(folder=str(command.temporary / "embedded"))
 
 
 def python(command: Command, *arguments: str) -> str:

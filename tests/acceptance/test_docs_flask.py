@@ -38,12 +38,12 @@ pages, place = [], ""
 while True:
     page = client.get(f"{sent.location}/output?after={place}").json
     pages.append(page)
-    place = page["next"]
-    if page["complete"] or time.monotonic() > deadline:
+    place = page["after"]
+    if page["ended"] or time.monotonic() > deadline:
         break
     time.sleep(0.05)
 own = client.post("/greet/Ada").json["execution_id"]
-while client.get(f"/attune/executions/{own}").json["result"] is None and time.monotonic() < deadline:
+while client.get(f"/attune/executions/{own}").json["finished_at"] is None and time.monotonic() < deadline:
     time.sleep(0.05)
 told = [client.get(sent.location).json, client.get(f"/attune/executions/{own}").json]
 print(json.dumps({"sent": sent.json, "status": sent.status_code, "pages": pages, "told": told}))
@@ -109,10 +109,10 @@ def test_the_endpoints_answer_as_the_page_says(shop: Shop, seen: Any) -> None:
     said = json.loads(block("flask-output"))
     last = seen["pages"][-1]
     assert last.keys() == said.keys()
-    assert (last["status"], last["complete"]) == ("succeeded", True)
+    assert (last["status"], last["ended"]) == ("succeeded", True)
     assert [event for page in seen["pages"] for event in page["events"]] == said["events"]
     first, own = seen["told"]
-    assert (first["status"], first["result"]["result"]["greeting"]) == ("succeeded", "Hello, Ada!")
+    assert (first["status"], first["result"]["greeting"]) == ("succeeded", "Hello, Ada!")
     assert own["status"] == "succeeded"
     assert shop.worker.log().count("of hello.greet starts, claimed_by=ada") == 2
 

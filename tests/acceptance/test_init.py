@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 from tests.acceptance.command import Command
 
@@ -87,17 +86,14 @@ def test_the_lines_to_paste_for_celery_alone_make_an_app_which_knows_the_task(co
     subprocess.run([sys.executable, "-c", script], cwd=command.folder, check=True, timeout=60)
 
 
-def test_the_lines_to_paste_for_flask_make_an_app_which_knows_the_task(command: Command, tmp_path: Path) -> None:
+def test_the_lines_to_paste_for_flask_make_an_app_which_knows_the_task(command: Command) -> None:
     printed = command.run("init").stdout
     create, view = blocks_of(printed[printed.index("Flask:") :])
     script = f"""
-import attune_tasks
 from attune_tasks.testing import captured
 from flask import Flask
-{create}
 app = Flask("shop")
-app.config.update(BROKER_URL="memory://", RESULT_BACKEND="cache+memory://")
-create_celery(app)
+{create}
 
 @app.post("/greet/<name>")
 def greet(name):
@@ -107,6 +103,8 @@ with captured() as calls:
     answer = app.test_client().post("/greet/Ada")
 assert answer.status_code == 202, answer.text
 assert [call.action_ref for call in calls] == ["hello.greet"]
+assert "attune_tasks.run_action" in celery.tasks
+assert celery.conf.broker_url == "redis://localhost:6379/0"
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=command.folder, check=False, timeout=60, capture_output=True, text=True
@@ -114,30 +112,31 @@ assert [call.action_ref for call in calls] == ["hello.greet"]
     assert done.returncode == 0, done.stderr
 
 
-def test_the_lines_to_paste_for_django_make_an_app_which_knows_the_task(command: Command) -> None:
+def test_the_lines_to_paste_for_django_enqueue_when_the_transaction_is_through(command: Command) -> None:
     printed = command.run("init").stdout
-    module, view = blocks_of(printed[printed.index("Django:") : printed.index("Flask:")])
-    project = command.folder / "project"
-    project.mkdir()
-    (project / "__init__.py").write_text("from project.celery import app as celery_app", encoding="utf-8")
-    (project / "celery.py").write_text(module, encoding="utf-8")
-    (project / "settings.py").write_text(
-        "SECRET_KEY = 'x'\nCELERY_BROKER_URL = 'memory://'\nCELERY_RESULT_BACKEND = 'cache+memory://'\n"
-        "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}\n",
-        encoding="utf-8",
-    )
+    settings, view = blocks_of(printed[printed.index("Django:") : printed.index("Flask:")])
     script = f"""
-import django, project
+import django
+from django.conf import settings
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes"]
+{settings}
+databases = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}}
+settings.configure(SECRET_KEY="x", INSTALLED_APPS=INSTALLED_APPS, DATABASES=databases, USE_TZ=True)
 django.setup()
-import attune_tasks
+from celery import Celery
+from django.core.management import call_command
+from django.db import transaction
 from types import SimpleNamespace
 from attune_tasks.testing import captured
-from django.db import transaction
-user = SimpleNamespace(username="Ada")
-with captured() as calls:
-    {view}
-assert [call.action_ref for call in calls] == ["hello.greet"]
-assert project.celery_app.conf.broker_url == "memory://"
+app = Celery("project", broker="memory://", backend="cache+memory://")
+assert "attune_tasks.run_action" in app.tasks
+call_command("migrate", verbosity=0)
+from django.contrib.auth.models import User
+request = SimpleNamespace(user=User.objects.create(username="Ada"))
+with captured() as calls, transaction.atomic():
+{textwrap.indent(view, "    ")}
+    assert calls == []
+assert [(call.action_ref, call.parameters) for call in calls] == [("hello.greet", {{"name": "Ada"}})]
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=command.folder, check=False, timeout=60, capture_output=True, text=True

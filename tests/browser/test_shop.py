@@ -28,6 +28,9 @@ PROGRESS = '[data-attune="progress"]'
 LONG = {"month": "2026-05", "orders": "1000", "pause": "0.5"}
 """Parameters of a report that is not over by itself."""
 
+VALUE = "A-1009"
+"""Of a parameter: Flower is not to show it."""
+
 
 @dataclass(frozen=True)
 class Shop:
@@ -221,7 +224,7 @@ def test_one_is_scheduled_and_happens(shop: Shop) -> None:
 def test_flower_shows_it_by_its_name_and_with_no_value(shop: Shop) -> None:
     with shop.window(user="ada") as window:
         page = window.page
-        shop.run(page, "shop.refund", order="A-1009", amount_cents="100")
+        shop.run(page, "shop.refund", order=VALUE, amount_cents="100")
         expect(page.locator(STATUS)).to_have_text("succeeded")
         task = page.locator(".field-task_id .readonly").inner_text()
     assert requests.get(shop.flower, timeout=10).status_code == 401
@@ -229,10 +232,13 @@ def test_flower_shows_it_by_its_name_and_with_no_value(shop: Shop) -> None:
         page = window.page
         page.goto(f"{shop.flower}tasks")
         expect(page.get_by_role("cell", name="shop.refund").first).to_be_visible()
+        assert VALUE not in window.text()
         image(page, "flower")
         page.goto(f"{shop.flower}task/{task}")
         expect(page.get_by_text("SUCCESS").first).to_be_visible()
         expect(page.get_by_text("shop.refund").first).to_be_visible()
+        expect(page.get_by_text("amount_cents").first).to_be_visible()  # by its name
+        assert VALUE not in window.text()
         for name in ("workers", "broker"):
             page.goto(f"{shop.flower}{name}")
 
@@ -314,7 +320,7 @@ def test_every_page_has_labels_and_fits_a_phone(shop: Shop) -> None:
                 image(page, file)
         page.goto(f"{shop.asgi}{LIST}packs/")
         page.get_by_role("button", name="Look whether").click()
-        expect(page.get_by_text("found").first).to_be_visible()
+        expect(page.get_by_text("found", exact=True).first).to_be_visible()
         page.set_viewport_size(PHONE)
         page.goto(f"{shop.asgi}{REPORT}")
         image(page, "django-phone")

@@ -38,7 +38,13 @@ INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.
 INSTALLED_APPS += {apps!r}
 INSTALLED_APPS += ["attune_tasks.contrib.django"]
 MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware",
-              "django.contrib.auth.middleware.AuthenticationMiddleware"]
+              "django.contrib.auth.middleware.AuthenticationMiddleware",
+              "django.contrib.messages.middleware.MessageMiddleware"]
+TEMPLATES = [{{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True, "OPTIONS": {{
+    "context_processors": [f"django.{{name}}" for name in (
+        "template.context_processors.request", "contrib.auth.context_processors.auth",
+        "contrib.messages.context_processors.messages")]}}}}]
+STATIC_URL = "/static/"
 DATABASES = {{"default": {databases!r}}}
 USE_TZ = True
 CELERY_BROKER_URL = {url!r}
@@ -48,8 +54,12 @@ ATTUNE_TASKS |= {{"grace": 1, "state_url": {url!r}, "leak_check": {{"enabled": T
 """
 _SQLITE: Final = {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {"timeout": 1}}
 _URLS: Final = """\
+from django.apps import apps
 from django.urls import include, path
 urlpatterns = [path("actions/", include("attune_tasks.contrib.django.urls"))]
+if apps.is_installed("django.contrib.admin"):
+    from django.contrib import admin
+    urlpatterns.append(path("admin/", admin.site.urls))
 """
 _MANAGE: Final = """\
 import os, sys
@@ -66,6 +76,14 @@ secrets:
 """
 _BACKWARDS_SCRIPT: Final = "def run(params):\n    print(get_secret('api_key')[::-1])\n"
 """Prints its secret from back to front, which masking does not know."""
+
+_DIGEST: Final = _BACKWARDS.replace("backwards", "digest")
+_DIGEST_SCRIPT: Final = """\
+import hashlib
+def run(params):
+    return hashlib.sha256(get_secret("api_key").encode()).hexdigest()
+"""
+"""Tells which secret it was given, and not the secret."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +172,9 @@ def make_project(
     """Write a project into `folder` and migrate its database: a SQLite file, or what `database_settings` name."""
     place = make_place(folder, redis)
     actions = place.packs / "work" / "actions"
-    for name, text in {"backwards.yaml": _BACKWARDS, "backwards.py": _BACKWARDS_SCRIPT}.items():
+    own = {"backwards.yaml": _BACKWARDS, "backwards.py": _BACKWARDS_SCRIPT}
+    own |= {"digest.yaml": _DIGEST, "digest.py": _DIGEST_SCRIPT}
+    for name, text in own.items():
         (actions / name).write_text(text, encoding="utf-8")
     url = place.urls["CELERY_BROKER_URL"]
     database = folder / "data" / "db.sqlite3"

@@ -50,6 +50,20 @@ with transaction.atomic():
 print(json.dumps({"rolled_back": rolled_back, "inside": inside, "id": str(sent.execution_id)}))
 """
 
+METRICS = """
+import json
+from attune_tasks.contrib.django.metrics import recorded
+from attune_tasks.contrib.django.models import Execution
+made = [("secrets_unavailable", 1), ("secrets_unavailable", 2), ("worker_lost", 3), (None, 4)]
+for kind, number in made:
+    error = {"type": kind, "message": "no more"} if kind else None
+    Execution.objects.create(execution_id=number, task_id="x", action="a.b", status="error", error=error)
+(errors,) = (family for family in recorded(lambda ref: True) if family.name == "attune_tasks_recorded_errors")
+told = {sample.labels["error"]: sample.value for sample in errors.samples if sample.labels["action"] == "a.b"}
+Execution.objects.filter(action="a.b").delete()
+print(json.dumps(told))
+"""
+
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
@@ -101,6 +115,10 @@ def test_a_transaction_that_is_rolled_back_sends_nothing_and_one_that_is_not_doe
     wait_until(lambda: record(postgres, int(told["id"])).get("result") == 4, "the record", SECONDS)
     with postgres.connection() as connection:
         assert connection.execute("SELECT count(*) FROM attune_tasks_execution").fetchone() == (1,)
+
+
+def test_metrics_group_errors_by_what_stands_within_a_json_value(project: Project) -> None:
+    assert json.loads(project.python(METRICS)) == {"secrets_unavailable": 2, "worker_lost": 1, "(other)": 1}
 
 
 def test_a_server_that_crashes_in_mid_run_neither_fails_nor_delays_it_and_is_told_afterwards(

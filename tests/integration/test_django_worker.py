@@ -6,6 +6,8 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import sha256
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -35,13 +37,38 @@ while not ended and time.monotonic() < deadline:
     after, ended = page["after"], page["ended"]
     text += "".join(event["text"] for event in page["events"] if event["type"] == "output")
     time.sleep(0.05)
-print(json.dumps({"text": text, "status": client.get(sent["status"]).json()}))
+print(json.dumps({"text": text, "status": client.get(sent["status"]).json(), "user": user.pk}))
+"""
+
+# What the admin shows of an execution, and of all, as a browser gets it; with `again`, it has it run again first.
+ADMIN = """
+import json
+from django.contrib.auth.models import User
+from django.test import Client
+from attune_tasks.contrib.django.models import Execution
+client = Client()
+root, _ = User.objects.get_or_create(username="root", is_superuser=True, is_staff=True)
+client.force_login(root)
+base = "/admin/attune_tasks/execution/"
+pk = Execution.objects.get(execution_id={execution_id}).pk
+if {again}:
+    sent = client.post(f"{{base}}{{pk}}/again/")
+    assert sent.status_code == 302, sent.status_code
+    pk = int(sent.headers["Location"].removesuffix("/change/").rpartition("/")[2])
+action = Execution.objects.get(pk=pk).action
+paths = [f"{{pk}}/change/", f"{{pk}}/live/", "", "packs/", f"run/{{action}}/?of={{pk}}"]
+answers = [client.get(base + path) for path in paths]
+answers.append(client.post(base + "packs/", {{"pack": "work"}}))
+assert [answer.status_code for answer in answers] == [200] * len(answers)
+pages = [answer.content.decode() for answer in answers]
+print(json.dumps([str(Execution.objects.get(pk=pk).execution_id), pages]))
 """
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Project:
-    return make_project(tmp_path_factory.mktemp("django"), redis_server)
+    admin = ("django.contrib.admin", "django.contrib.messages")
+    return make_project(tmp_path_factory.mktemp("django"), redis_server, None, *admin)
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +96,54 @@ def test_views_enqueue_and_give_live_output_and_the_record_has_no_secret(
     assert "out *** ***" in record["stdout"]
     assert record["result"]["key"] == "***"
     assert {each["reference"] for each in record["receipts"]} == {"work/api#api_key", "work/api#password"}
-    assert (record["caller"], record["user_id"]) == ("ada", 1)
+    assert (record["caller"], record["user_id"]) == ("ada", told["user"])
     assert record["started_at"] < record["finished_at"]
     stored = project.database.read_bytes() + running.log().encode()
     assert b"out *** ***" in stored
     assert not [value for value in SECRETS.values() if value.encode() in stored]
+
+
+def admin_of(project: Project, execution_id: int, *, again: bool = False) -> tuple[int, str]:
+    """Give the id of the execution that is shown, and the pages."""
+    number, pages = json.loads(project.python(ADMIN.format(execution_id=execution_id, again=again)))
+    return int(number), "\n".join(pages)
+
+
+def test_what_runs_again_gets_its_secrets_anew(project: Project, running: CeleryWorker) -> None:
+    def came_to(execution_id: int) -> str:
+        wait_until(lambda: project.record(execution_id).get("status") == "succeeded", "its end", SECONDS)
+        result: str = project.record(execution_id)["result"]
+        return result
+
+    before = project.place.secrets.read_text(encoding="utf-8")
+    assert before.count(SECRETS["api_key"]) == 1
+    changed = "Zq7-another-api-key-Xw3"
+    first = enqueue("work.digest", app=project.client()).execution_id
+    assert came_to(first) == sha256(SECRETS["api_key"].encode()).hexdigest()
+    project.place.secrets.write_text(before.replace(SECRETS["api_key"], changed), encoding="utf-8")
+    try:
+        second, pages = admin_of(project, first, again=True)
+        assert second != first
+        assert came_to(second) == sha256(changed.encode()).hexdigest()
+        assert changed not in pages
+    finally:
+        project.place.secrets.write_text(before, encoding="utf-8")
+
+
+def test_no_page_of_the_admin_has_a_secret_and_one_that_is_planted_is_seen(
+    project: Project, running: CeleryWorker
+) -> None:
+    app = project.client()
+    told, planted = enqueue("work.tell", app=app), enqueue("work.backwards", app=app)
+    for each in (told, planted):
+        wait_until(lambda each=each: project.record(each.execution_id).get("status") == "succeeded", "it", SECONDS)  # type: ignore[misc]
+    _, pages = admin_of(project, told.execution_id)
+    assert "out *** ***" in pages
+    assert "work/api#api_key" in pages
+    assert "found</strong>" in pages
+    shown = (value for secret in SECRETS.values() for value in (secret, json.dumps(secret)[1:-1], escape(secret)))
+    assert not [value for value in shown if value in pages]
+    assert SECRETS["api_key"][::-1] in admin_of(project, planted.execution_id)[1]
 
 
 def test_manage_py_enqueues_by_the_projects_app_and_ends_as_the_action_does(

@@ -64,6 +64,13 @@ def test_a_scrape_has_what_ran(pool: str, tmp_path: Path, redis_server: RedisSer
         wait_until(lambda: running.log().count(f"Task work.tell[{later.task_id}] received"), "the worker has it")
         later.cancel()
         wait_until(lambda: ended(address) == len(handles) + 3, "these are counted, too")
+        go = tmp_path / "go"
+        held = enqueue("work.wait", {"until": str(go)}, app=client)
+        # An idle one may be gone with its process, in prefork; this one is at work until it is let go.
+        wait_until(lambda: samples(scrape(address)).get(("launchers", "work", "busy")) == 1, "its launcher is busy")
+        go.touch()
+        held.result(30)
+        wait_until(lambda: ended(address) == len(handles) + 4, "it is counted")
         text = scrape(address)
         found = samples(text)
         assert found["executions_total", "work.add", "succeeded"] == 6
@@ -75,6 +82,7 @@ def test_a_scrape_has_what_ran(pool: str, tmp_path: Path, redis_server: RedisSer
         assert found["secret_reads_total", "read", "file"] == 2
         assert found["masked_total", "work.tell", "stdout"] == 2
         assert found["masked_total", "work.tell", "error"] >= 2
+        assert ("launchers", "work", "busy") not in found
         # In prefork the last process may have been replaced, and its launcher with it.
         assert pool == "prefork" or found["launchers", "work", "idle"] >= 1
         assert found["executions_total", "work.tell", "cancelled"] == 2

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,8 +21,13 @@ from attune_tasks._celery.launchers_seen import SeenLauncher
 from attune_tasks._celery.metrics import server
 from attune_tasks._celery.metrics.counters import UNKNOWN_ACTION, Counters
 from attune_tasks._celery.metrics.figures import FIGURES, Figures, seconds_waited
+from attune_tasks.audit import write_audit
+from attune_tasks.context import ExecutionRequest
+from attune_tasks.errors import SecretsUnavailableError
 from attune_tasks.ids import new_execution_id, task_id_of
 from attune_tasks.result import ExecutionResult
+from attune_tasks.secrets import SecretManager, SecretReference
+from attune_tasks.secrets.records import SecretFields
 from attune_tasks.settings import load_settings
 
 
@@ -89,6 +96,56 @@ def test_no_execution_fails_for_its_figures(figures: Figures) -> None:
     figures.end("work.add", "succeeded")
     figures.end("work.add", "succeeded")
     assert [told["lost"] for told in taken] == [0, 1]
+
+
+class _Store:
+    """A provider: some fields are there, one place hangs until it is let go."""
+
+    name = "store"
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+
+    def read(self, reference: SecretReference, *, deadline: float) -> Mapping[str, object]:  # noqa: ARG002 - a provider's
+        if reference.path == "slow":
+            self.let_go.wait(30)
+        if reference.path == "kept":
+            return SecretFields({"key": "kept-value-1"}, cached=True)
+        if reference.path == "there":
+            return {"key": "value-1", "other": "value-2", "odd": "nul\0within"}
+        message = "nothing there"
+        raise SecretsUnavailableError(message)
+
+    def describe(self) -> str:
+        return "store"
+
+
+def test_each_secret_that_was_asked_for_is_counted_by_how_that_ended(figures: Figures, counters: Counters) -> None:
+    figures.open(counters.take)
+    store = _Store()
+    manager = SecretManager({"store": store}, default_provider="store", fetch_timeout=0.5)
+    names = ["there#key", "there#other", "there#nope", "there#odd", "kept#key", "missing#key", "missing#other"]
+    names.append("slow#key")  # the last one: they are read one after the other
+    declared = {f"s{number}": SimpleNamespace(ref=ref, required=False) for number, ref in enumerate(names)}
+    request = ExecutionRequest(7, "work.add", {})
+    try:
+        manager.fetch_secrets_for_action(
+            SimpleNamespace(ref="work.add", secrets=declared),
+            observe=lambda records: write_audit(request, "work.add", records),
+        )
+    finally:
+        store.let_go.set()
+    text = counters.text().decode()
+    told = dict(re.findall(r'secret_reads_total\{outcome="(\w+)",provider="store"\} (\d+)\.0', text))
+    assert told == {
+        "read": "2",
+        "cached": "1",
+        "failed": "2",
+        "no_such_field": "1",
+        "unusable": "1",
+        "not_in_time": "1",
+    }
+    assert "value-" not in text
 
 
 def in_a_fork(work: Any) -> None:

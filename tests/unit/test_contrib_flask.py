@@ -63,8 +63,8 @@ def client(site: Callable[..., Flask]) -> FlaskClient:
 def code_of(answer: Any) -> tuple[int, str]:
     assert answer.mimetype == "application/json", answer.data
     assert answer.headers["Cache-Control"] == "no-store"
-    assert set(answer.json["error"]) == {"code", "message", "problems"}
-    return answer.status_code, answer.json["error"]["code"]
+    assert set(answer.json["error"]) == {"type", "message", "problems"}
+    return answer.status_code, answer.json["error"]["type"]
 
 
 def json_of(answer: Any) -> Any:
@@ -177,9 +177,9 @@ def test_without_a_login_function_nothing_is_served(site: Callable[..., Flask]) 
 def test_who_has_not_logged_in_gets_nothing(site: Callable[..., Flask]) -> None:
     client = site(login=lambda: None).test_client()
     for path in ("/executions", "/executions/7", "/executions/7/output", "/", "/elsewhere"):
-        assert code_of(client.get(f"/attune{path}")) == (401, "not_logged_in")
+        assert code_of(client.get(f"/attune{path}")) == (401, "not_signed_in")
     with captured() as calls:
-        assert code_of(client.post("/attune/executions", json={"action": "work.add"})) == (401, "not_logged_in")
+        assert code_of(client.post("/attune/executions", json={"action": "work.add"})) == (401, "not_signed_in")
     assert calls == []
 
 
@@ -189,8 +189,10 @@ def test_an_execution_is_enqueued_in_the_users_name(client: FlaskClient) -> None
         answer = client.post("/attune/executions", json=asked)
     (call,) = calls
     assert answer.status_code == 202
-    assert answer.json == {"execution_id": str(call.execution_id), "task_id": call.task_id, "action": "work.add"}
-    assert answer.headers["Location"] == f"/attune/executions/{call.execution_id}"
+    place = f"/attune/executions/{call.execution_id}"
+    ids = {"execution_id": str(call.execution_id), "task_id": call.task_id}
+    assert answer.json == {**ids, "status": place, "output": f"{place}/output"}
+    assert answer.headers["Location"] == place
     assert (call.caller, call.parameters, call.timeout) == ("ada", {"a": 1}, 5)
 
 
@@ -231,15 +233,15 @@ def test_what_another_site_could_have_a_browser_send_is_refused(client: FlaskCli
     ("asked", "status", "code"),
     [
         ({"action": "work.ad"}, 404, "unknown_action"),
-        ({"action": "work.add", "parameters": {"a": {"x": VALUE}}}, 422, "invalid_parameters"),
-        ({"action": "work.pay", "parameters": {"token": VALUE}}, 422, "invalid_parameters"),
-        ({"action": "work.pay", "parameters": {VALUE: 1}}, 422, "invalid_parameters"),
-        ({"action": "work.add", "parameters": {"a": 1}, "timeout": VALUE}, 422, "invalid_parameters"),
-        ({"action": "work.add", "parameters": VALUE}, 400, "bad_request"),
-        ({"action": {"x": VALUE}}, 400, "bad_request"),
-        ({"action": "work.add", "env": {"x": VALUE}}, 400, "bad_request"),
-        ({"action": "work.add", "parameters": {"a": 1}, "idempotency_key": ""}, 400, "bad_request"),
-        ([VALUE], 400, "bad_request"),
+        ({"action": "work.add", "parameters": {"a": {"x": VALUE}}}, 400, "invalid_parameters"),
+        ({"action": "work.pay", "parameters": {"token": VALUE}}, 400, "invalid_parameters"),
+        ({"action": "work.pay", "parameters": {VALUE: 1}}, 400, "invalid_parameters"),
+        ({"action": "work.add", "parameters": {"a": 1}, "timeout": VALUE}, 400, "invalid_parameters"),
+        ({"action": "work.add", "parameters": VALUE}, 400, "not_a_call"),
+        ({"action": {"x": VALUE}}, 400, "not_a_call"),
+        ({"action": "work.add", "env": {"x": VALUE}}, 400, "not_a_call"),
+        ({"action": "work.add", "parameters": {"a": 1}, "idempotency_key": ""}, 400, "not_a_call"),
+        ([VALUE], 400, "not_a_call"),
     ],
 )
 def test_what_is_wrong_is_said_with_a_code_and_without_a_value(
@@ -254,7 +256,7 @@ def test_what_is_wrong_is_said_with_a_code_and_without_a_value(
 @pytest.mark.parametrize("text", ["", "{", '{"action": ', "[" * 100_000, "9" * 5000, '"\\ud800"'])
 def test_what_is_no_json_object_is_refused(client: FlaskClient, text: str) -> None:
     answer = client.post("/attune/executions", data=text, content_type="application/json")
-    assert code_of(answer) == (400, "bad_request")
+    assert code_of(answer) == (400, "not_a_call" if text == '"\\ud800"' else "not_json")
 
 
 def test_a_body_is_bounded(client: FlaskClient) -> None:
@@ -268,7 +270,7 @@ def test_a_body_is_bounded(client: FlaskClient) -> None:
         "HTTP_TRANSFER_ENCODING": "chunked",
     }
     answer = client.post("/attune/executions", content_type="application/json", environ_overrides=chunked)
-    assert code_of(answer) == (400, "bad_request")  # Werkzeug cuts it off, so that it is no JSON
+    assert code_of(answer) == (400, "not_json")  # Werkzeug cuts it off, so that it is no JSON
     assert text.tell() == 1 << 20
 
 
@@ -324,7 +326,7 @@ def test_an_outage_is_said_so_without_the_brokers_address(
 
     monkeypatch.setattr("attune_tasks.enqueue", fail, raising=False)
     answer = client.post("/attune/executions", json={"action": "work.add", "parameters": {"a": 1}})
-    assert code_of(answer) == (503, "unavailable")
+    assert code_of(answer) == (503, "broker_unavailable")
     assert VALUE not in answer.text + caplog.text
 
 
@@ -333,9 +335,25 @@ def test_an_execution_that_waits_has_no_result(client: FlaskClient) -> None:
     for given in (str(execution_id), task_id_of(execution_id)):
         answer = client.get(f"/attune/executions/{given}")
         told = {"execution_id": str(execution_id), "task_id": task_id_of(execution_id), "status": "pending"}
-        assert answer.json == {**told, "result": None}
+        shown = json_of(answer)
+        assert {name: value for name, value in shown.items() if value is not None} == told
+        assert {"action", "result", "error", "exit_code", "finished_at"} <= shown.keys()
     output = json_of(client.get(f"/attune/executions/{execution_id}/output"))
-    assert (output["events"], output["complete"]) == ([], False)
+    assert (output["events"], output["ended"], output["error"]) == ([], False, "")
+
+
+def test_a_stream_that_can_not_be_read_is_told_without_its_address(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        msg = f"redis://:{VALUE}@state can't be reached"
+        raise ConnectionError(msg)
+
+    monkeypatch.setattr("attune_tasks._celery.live_page.read_live_page", fail)
+    answer = client.get(f"/attune/executions/{new_execution_id()}/output?after=5-0")
+    told = json_of(answer)
+    assert (told["error"], told["after"], told["ended"]) == ("ConnectionError", "5-0", False)
+    assert VALUE not in answer.text + caplog.text
 
 
 def test_another_tasks_result_is_not_shown(client: FlaskClient) -> None:
@@ -354,9 +372,8 @@ def test_a_result_is_what_the_worker_stored(client: FlaskClient) -> None:
         sent = celery.tasks["attune_tasks.run_action"].delay("work.add", {"a": 3})
     celery.backend.store_result(sent.id, sent.get(), "SUCCESS")
     answer = json_of(client.get(f"/attune/executions/{sent.id}"))
-    result = answer["result"]
-    assert (answer["status"], result["result"], result["action_ref"]) == ("succeeded", 3, "work.add")
-    assert json_of(client.get(f"/attune/executions/{sent.id}/output"))["complete"] is True
+    assert (answer["status"], answer["result"], answer["action"]) == ("succeeded", 3, "work.add")
+    assert json_of(client.get(f"/attune/executions/{sent.id}/output"))["ended"] is True
 
 
 def test_nobody_gets_anothers_execution_by_an_idempotency_key(
@@ -375,5 +392,5 @@ def test_nobody_gets_anothers_execution_by_an_idempotency_key(
             opened["user"] = name
         for key in ("one", "two", "two"):
             asked = {"action": "work.add", "idempotency_key": key}
-            assert code_of(client.post("/attune/executions", json=asked)) == (400, "bad_request")
+            assert code_of(client.post("/attune/executions", json=asked)) == (400, "not_a_call")
     assert [keys.count(key) for key in keys] == [1, 2, 2, 1, 2, 2]

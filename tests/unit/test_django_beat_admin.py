@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from attune_tasks.tasks import NAME
+from attune_tasks.testing import captured
 from tests.django_site import Site, set_up_django
 
 set_up_django()
@@ -115,6 +116,19 @@ def test_one_whose_action_one_may_run_is_enabled(django_site: Site, deed: str) -
     _client(django_site, *BEAT).post(ADD.removesuffix("add/"), data)
     task.refresh_from_db()
     assert task.enabled
+
+
+def test_one_whose_action_one_may_run_is_run_at_once(django_site: Site) -> None:
+    every = IntervalSchedule.objects.create(every=1, period="hours")
+    parameters = {"amount": 1, "key": "work/api#api_key"}
+    made = {"interval": every, "args": json.dumps(["shop.pay", parameters]), "kwargs": '{"timeout": 5}'}
+    task = PeriodicTask.objects.create(name="hourly", task=NAME, **made)
+    client = _client(django_site, *BEAT)
+    with captured() as calls:
+        data = {"action": "run_tasks", "_selected_action": str(task.pk)}
+        page = client.post(ADD.removesuffix("add/"), data, follow=True).content.decode()
+    assert [(call.action_ref, call.parameters, call.timeout) for call in calls] == [("shop.pay", parameters, 5)]
+    assert "1 task was successfully run" in page
 
 
 STARMAP = {"task": {"task": NAME, "args": []}, "it": [["work.add", {"a": 1}]]}

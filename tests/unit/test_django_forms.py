@@ -11,7 +11,9 @@ from tests.django_site import Site, set_up_django
 
 set_up_django()
 
-from attune_tasks.contrib.django.forms import ActionForm  # noqa: E402 - needs settings
+from django.forms import Form  # noqa: E402 - needs settings
+
+from attune_tasks.contrib.django.forms import ActionForm, _field_of, _shown  # noqa: E402
 
 GOOD = {"p_amount": "5", "p_key": "work/api#api_key"}
 
@@ -87,3 +89,11 @@ def test_the_form_begins_with_what_was_given_before(django_site: Site) -> None:
     assert '<option value="1" selected>USD</option>' in html
     assert '<option value="true" selected>yes</option>' in html
     assert '<option value="work/api#password" selected>' in html
+
+
+def test_a_yes_or_no_that_is_required_begins_with_what_was_given_before() -> None:
+    field = _field_of("sure", {"type": "boolean"}, required=True)
+    field.initial = _shown(field, value=False)
+    form = Form()
+    form.fields["sure"] = field
+    assert '<option value="false" selected>no</option>' in form.as_div()

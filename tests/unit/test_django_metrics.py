@@ -29,7 +29,7 @@ def _told(text: str) -> dict[tuple[str, str, str], float]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             name = sample.name.removeprefix("attune_tasks_recorded_")
-            found[name, sample.labels["action"], sample.labels["status"]] = sample.value
+            found[name, sample.labels["action"], sample.labels.get("status") or sample.labels["error"]] = sample.value
     return found
 
 
@@ -58,11 +58,37 @@ def test_recorded_executions_are_counted_by_action_and_status(django_site: Site)
     assert ("duration_seconds", "work.add", "failed") not in told
 
 
+def test_what_ended_as_an_error_is_counted_by_its_type(django_site: Site) -> None:
+    for number, (status, kind) in enumerate(
+        [
+            ("error", "secrets_unavailable"),
+            ("error", "secrets_unavailable"),
+            ("error", "worker_lost"),
+            ("error", "NotOurs"),
+            ("error", "a stranger's"),
+            ("failed", "nonzero_exit"),
+        ]
+    ):
+        _record(number, "work.add", status, error={"type": kind, "message": "secrets_unavailable"})
+    _record(6, "work.add", "error", error=None)
+    told = _told(django_site.client(django_site.user("ada", "view_execution")).get(URL).content.decode())
+    assert {key[1:]: value for key, value in told.items() if key[0] == "errors"} == {
+        ("work.add", "secrets_unavailable"): 2,
+        ("work.add", "worker_lost"): 1,
+        ("work.add", "(other)"): 3,
+    }
+
+
 def test_actions_that_nobody_knows_go_together(django_site: Site) -> None:
     _record(1, "other.one", "failed")
     _record(2, "other.two", "failed")
+    _record(3, "other.two", "error", error={"type": "worker_lost"})
     told = _told(django_site.client(django_site.user("ada", "view_execution")).get(URL).content.decode())
-    assert told == {("executions", "(unknown)", "failed"): 2}
+    assert told == {
+        ("executions", "(unknown)", "failed"): 2,
+        ("executions", "(unknown)", "error"): 1,
+        ("errors", "(unknown)", "worker_lost"): 1,
+    }
 
 
 @pytest.mark.parametrize(("permission", "status"), [("run:*", 403), ("", 401)])

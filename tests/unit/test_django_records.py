@@ -219,12 +219,15 @@ def test_of_many_old_records_a_worker_deletes_some_at_a_time(
 
 
 def test_a_writer_is_bounded_and_ends_in_time(django_site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def wait_long() -> None:
+        begun.set()
         release.wait()
 
     writer = Writer(django_site.app)
+    writer.soon("the first record", wait_long)
+    assert begun.wait(20)  # it waits no more, so that as many as there is room for can
     for number in range(1500):
         writer.soon(f"record {number}", wait_long)
     began = time.monotonic()

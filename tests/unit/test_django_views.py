@@ -9,7 +9,6 @@ import pytest
 
 from attune_tasks.testing import captured, fake_result
 from tests.django_site import Site, set_up_django
-from tests.integration.packs import SECRETS
 
 set_up_django()
 
@@ -220,15 +219,46 @@ def test_an_answer_is_stored_nowhere_on_the_way(django_site: Site) -> None:
     assert "no-store" in django_site.client(ada).get(f"{ENQUEUE}7/").headers["Cache-Control"]
 
 
-def test_no_secret_can_be_read_where_the_worker_masks(django_site: Site) -> None:
-    """The record has what the worker gave: that it is masked is the worker's; that nothing is added is ours."""
-    ada = django_site.user("ada", "run:shop")
+def test_a_stream_that_fails_between_two_reads_is_told_and_read_on_later(
+    django_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The execution ends between the two: only then is it read twice."""
+    from attune_tasks._celery.live_events import OutputEvent
+    from attune_tasks._celery.live_page import LivePage
+    from attune_tasks.contrib.django import output
+
+    pages: dict[str, Any] = {
+        "0-0": LivePage([OutputEvent("stdout", "first\n")], "5-0", has_more=False),
+        "5-0": LivePage([OutputEvent("stdout", "last\n")], "6-0", has_more=False),
+    }
+    down = {"5-0"}
+
+    def read(_app: Any, _execution_id: int, after: str) -> LivePage:
+        if after in down:
+            message = "redis://:Zq7-broker-Xw2@away"
+            raise ConnectionError(message)
+        page: LivePage = pages[after]
+        return page
+
+    def refresh(execution: Execution, _app: Any) -> Execution:
+        execution.status = "succeeded"
+        execution.save()
+        return execution
+
+    monkeypatch.setattr(output, "read_live_page", read)
+    monkeypatch.setattr(output, "refresh", refresh)
+    ada = django_site.user("ada")
+    Execution.objects.create(execution_id=7, task_id="x", action="work.add", user=ada, status="running")
     client = django_site.client(ada)
-    with fake_result("shop.pay", {"paid": True}):
-        answer = _post(client, {"action": "shop.pay", "parameters": {"amount": 1, "key": "work/api#api_key"}})
-    told = client.get(answer.json()["status"]).content.decode()
-    assert "work/api#api_key" in told
-    assert not [value for value in SECRETS.values() if value in told]
+    answer = client.get(f"{ENQUEUE}7/output/")
+    told = answer.json()
+    assert [event["text"] for event in told["events"]] == ["first\n"]
+    assert (told["ended"], told["after"], told["error"]) == (False, "5-0", "ConnectionError")
+    assert "Zq7-broker-Xw2" not in answer.content.decode()
+    down.clear()
+    rest = client.get(f"{ENQUEUE}7/output/", {"after": told["after"]}).json()
+    assert [event["text"] for event in rest["events"]] == ["last\n"]
+    assert (rest["ended"], rest["error"]) == (True, "")
 
 
 def of_another_model(_: Any) -> Any:

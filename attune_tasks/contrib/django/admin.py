@@ -97,10 +97,14 @@ class ExecutionAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         """Show an execution, as it stands by now."""
         execution = refresh(self.found(request, object_id))
+        # A stranger may name what no address can hold.
+        is_named = bool(execution.action) and execution.action.isprintable()
+        can_run = is_named and may_run(request.user, execution.action)
         context = {
             "may_cancel": may_cancel(request.user) and not execution.has_ended,
-            "may_run": bool(execution.action) and may_run(request.user, execution.action),
+            "may_run": can_run,
             "may_repeat": not _is_masked(execution),
+            "otherwise_url": self._otherwise_url(execution) if can_run else "",
             "live_url": reverse(f"{self.admin_site.name}:attune_tasks_execution_live", args=[execution.pk]),
             "events_url": self._events_url(request, execution),
             "title": execution.action,
@@ -157,8 +161,7 @@ class ExecutionAdmin(admin.ModelAdmin):
         if _is_masked(execution):
             text = "What it was given is not all recorded: give it anew."
             self.message_user(request, text, messages.WARNING)
-            name = f"{self.admin_site.name}:attune_tasks_execution_run"
-            return HttpResponseRedirect(reverse(name, args=[execution.action]))
+            return HttpResponseRedirect(self._otherwise_url(execution))
         options = {"env": execution.env or None, "timeout": execution.timeout}
         given = {name: value for name, value in options.items() if value is not None}
         return start(self, request, execution.action, execution.parameters, **given) or HttpResponseRedirect(
@@ -168,6 +171,11 @@ class ExecutionAdmin(admin.ModelAdmin):
     def address_of(self, execution: Execution) -> str:
         """Give the address of its page."""
         return reverse(f"{self.admin_site.name}:attune_tasks_execution_change", args=[execution.pk])
+
+    def _otherwise_url(self, execution: Execution) -> str:
+        """Give the address of its action's form, with what it was given."""
+        address = reverse(f"{self.admin_site.name}:attune_tasks_execution_run", args=[execution.action])
+        return f"{address}?of={execution.pk}"
 
     def _events_url(self, request: HttpRequest, execution: Execution) -> str:
         """Give the address of the stream; empty under WSGI, where the page asks again and again."""

@@ -17,6 +17,7 @@ from attune_tasks.contrib.django.enqueueing import enqueue
 from attune_tasks.contrib.django.forms import ActionForm
 from attune_tasks.contrib.django.models import Execution
 from attune_tasks.contrib.django.permissions import may_check_secrets, may_run, may_run_any, may_view_all
+from attune_tasks.contrib.django.recordable import MASK
 from attune_tasks.contrib.django.secrets_seen import secrets_of
 from attune_tasks.errors import AttuneTasksError
 
@@ -43,7 +44,7 @@ def choose_view(admin: ExecutionAdmin) -> _View:
 
 
 def run_view(admin: ExecutionAdmin) -> _View:
-    """Make the page with the form of one action."""
+    """Make the page with the form of one action; ``?of=`` an execution begins with what that one was given."""
 
     def view(request: HttpRequest, ref: str) -> HttpResponse:
         if not may_run(request.user, ref):
@@ -52,7 +53,8 @@ def run_view(admin: ExecutionAdmin) -> _View:
         if ref not in registry or not registry.get(ref).enabled:
             raise Http404
         action = registry.get(ref)
-        form = ActionForm(action, request.POST if request.method == "POST" else None)
+        values = _given_before(admin, request, ref)
+        form = ActionForm(action, request.POST if request.method == "POST" else None, values=values)
         if request.method == "POST" and form.is_valid():
             started = start(admin, request, ref, form.parameters)
             if started is not None:
@@ -60,6 +62,16 @@ def run_view(admin: ExecutionAdmin) -> _View:
         return _page(admin, request, "run", f"Run {ref}", {"action": action, "form": form})
 
     return view
+
+
+def _given_before(admin: ExecutionAdmin, request: HttpRequest, ref: str) -> dict[str, Any]:
+    """Give the parameters of the execution that ``?of=`` names, but for those of which the record has no value."""
+    if not (of := request.GET.get("of")):
+        return {}
+    execution = admin.found(request, of)
+    if execution.action != ref:
+        raise Http404
+    return {name: value for name, value in execution.parameters.items() if value != MASK}
 
 
 def packs_view(admin: ExecutionAdmin) -> _View:

@@ -123,6 +123,8 @@ def _shown(field: forms.Field, value: Any) -> Any:
         return field.number_of(value)
     if isinstance(field, forms.NullBooleanField):
         return value if isinstance(value, bool) else None
+    if isinstance(field, forms.TypedChoiceField):  # a yes or no that is required
+        return str(value).lower() if isinstance(value, bool) else None
     return value
 
 

@@ -5,12 +5,14 @@ They are gauges, for records are pruned; what a worker counts since its start it
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, Sum
+from django.db.models.fields.json import KT
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["metrics_view", "recorded"]
 
 _OPEN: Final = (Status.PENDING, Status.RUNNING)
+_CODE: Final = re.compile(r"[a-z][a-z_]{1,39}")
+"""What our own errors are called; the rest are Celery's and a stranger's, which go together."""
+_OTHER_ERROR: Final = "(other)"
 
 
 @never_cache
@@ -54,8 +59,6 @@ def metrics_view(_request: HttpRequest, user: Any) -> HttpResponse:
 
 def recorded(knows: Callable[[str], bool]) -> Iterator[Metric]:
     """Give the metrics; actions that `knows` denies go together, for a stranger's message may name any number."""
-    from prometheus_client.core import GaugeMetricFamily
-
     from attune_tasks._celery.metrics.counters import UNKNOWN_ACTION
 
     executions: Counter[tuple[str, str]] = Counter()
@@ -77,7 +80,23 @@ def recorded(knows: Callable[[str], bool]) -> Iterator[Metric]:
         ("oldest_seconds", "How long the one that waits or runs longest has done so.", oldest),
         ("duration_seconds", "For how long those that ended have run, together.", seconds),
     ):
-        family = GaugeMetricFamily(f"attune_tasks_recorded_{name}", told, labels=("action", "status"))
-        for labels, value in sorted(values.items()):
-            family.add_metric(labels, value)
-        yield family
+        yield _gauge(name, told, ("action", "status"), values)
+    errors: Counter[tuple[str, str]] = Counter()
+    in_error = Execution.objects.order_by().filter(status=Status.ERROR).annotate(kind=KT("error__type"))
+    for row in in_error.values("action", "kind").annotate(count=Count("pk")):
+        kind = str(row["kind"])
+        labels = (
+            row["action"] if knows(row["action"]) else UNKNOWN_ACTION,
+            kind if _CODE.fullmatch(kind) else _OTHER_ERROR,
+        )
+        errors[labels] += row["count"]
+    yield _gauge("errors", "Records that ended as error, by its type.", ("action", "error"), errors)
+
+
+def _gauge(name: str, told: str, names: tuple[str, str], values: Mapping[tuple[str, str], float]) -> Metric:
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(f"attune_tasks_recorded_{name}", told, labels=names)
+    for labels, value in sorted(values.items()):
+        family.add_metric(labels, value)
+    return family

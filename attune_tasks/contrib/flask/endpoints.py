@@ -7,11 +7,13 @@ only ``application/json`` is read, which a form can't send, and what a browser s
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 
 from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
+from werkzeug.exceptions import BadRequest
 
 from attune_tasks.contrib.flask.bound import NAME, Bound, What, bound_to
 from attune_tasks.contrib.flask.refusals import Refusal, answer_error, refuse
@@ -19,10 +21,23 @@ from attune_tasks.ids import ids_of
 
 __all__ = ["make_blueprint"]
 
+logger: Final = logging.getLogger("attune_tasks.flask")
+
 _MAX_BODY: Final = 1 << 20
 _LONGEST_ID: Final = 200
 _FIELDS: Final = frozenset({"action", "parameters", "timeout", "idempotency_key"})
 _NOT_ENDED: Final = frozenset({"pending", "running"})
+_UNTIL_THE_END: Final = (
+    "action",
+    "attempt",
+    "started_at",
+    "finished_at",
+    "duration_ms",
+    "exit_code",
+    "result",
+    "error",
+)
+"""Of the status: what is null before the end. There is no record here, as there is in Django."""
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
 _ALL_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -45,7 +60,7 @@ def _let_in() -> None:
     """Refuse who has not logged in, and what another site has a browser send."""
     user = bound_to(current_app).user()
     if user is None:
-        refuse(HTTPStatus.UNAUTHORIZED, "not_logged_in", "log in first")
+        refuse(HTTPStatus.UNAUTHORIZED, "not_signed_in", "log in first")
     g.attune_user = user
     if request.method not in {"GET", "HEAD", "OPTIONS"}:
         if request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE:
@@ -73,23 +88,25 @@ def _enqueue() -> tuple[Response, int, dict[str, str]]:
     try:
         handle = enqueue(ref, asked.get("parameters"), caller=g.attune_user, app=_bound().celery, **options)
     except ValueError as error:  # of an idempotency_key
-        refuse(HTTPStatus.BAD_REQUEST, "bad_request", str(error))
-    told = {"execution_id": str(handle.execution_id), "task_id": handle.task_id, "action": ref}
-    place = url_for(f"{NAME}.status", execution=handle.execution_id)
-    return jsonify(told), HTTPStatus.ACCEPTED, {"Location": place}
+        refuse(HTTPStatus.BAD_REQUEST, "not_a_call", str(error))
+    links = {name: url_for(f"{NAME}.{name}", execution=handle.execution_id) for name in ("status", "output")}
+    told = {"execution_id": str(handle.execution_id), "task_id": handle.task_id, **links}
+    return jsonify(told), HTTPStatus.ACCEPTED, {"Location": links["status"]}
 
 
 def _status(execution: str) -> Response:
     execution_id, handle = _handle(execution)
     stands = handle.status()
-    told = {"execution_id": str(execution_id), "task_id": handle.task_id, "status": stands, "result": None}
+    told: dict[str, Any] = dict.fromkeys(_UNTIL_THE_END)
     if stands not in _NOT_ENDED:
         result = handle.result(timeout=1)
         if result.action_ref == "unknown" and result.error:
             # Its end was not told by an execution, and the id may be another task's, whose error is not for this.
             result = replace(result, error={"type": result.error["type"], "message": "not told by the execution"})
-        told["result"] = result.to_dict()
-    return jsonify(told)
+        told = result.to_dict()
+        ref = told.pop("action_ref")
+        told["action"] = None if ref == "unknown" else ref
+    return jsonify({**told, "execution_id": str(execution_id), "task_id": handle.task_id, "status": stands})
 
 
 def _output(execution: str) -> Response:
@@ -99,12 +116,18 @@ def _output(execution: str) -> Response:
     stands = handle.status()  # before the output is read: what was written before the end is there then
     after = request.args.get("after") or BEGINNING
     if not is_place(after):
-        refuse(HTTPStatus.BAD_REQUEST, "bad_request", "after: expected `next` of the page before, or nothing")
-    page = read_live_page(_bound().celery, execution_id, after) or LivePage((), after, has_more=False)
-    told = {"execution_id": str(execution_id), "task_id": handle.task_id, "status": stands}
-    is_all = stands not in _NOT_ENDED and not page.has_more
+        refuse(HTTPStatus.BAD_REQUEST, "bad_request", "after: expected that of the answer before, or nothing")
+    page, fault = None, ""
+    try:
+        page = read_live_page(_bound().celery, execution_id, after)
+    except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL
+        fault = type(error).__name__
+        logger.warning("the output of execution %s can't be read: %s", execution_id, fault)
+    page = page or LivePage((), after, has_more=False)
+    told = {"execution_id": str(execution_id), "task_id": handle.task_id, "status": stands, "error": fault}
+    has_ended = stands not in _NOT_ENDED and not page.has_more and not fault
     events = [event.to_dict() for event in page.events]
-    return jsonify({**told, "events": events, "next": page.after, "complete": is_all})
+    return jsonify({**told, "events": events, "after": page.after, "ended": has_ended})
 
 
 def _nothing(rest: str = "") -> Response:  # noqa: ARG001 - of the rule
@@ -135,10 +158,10 @@ def _body() -> dict[str, Any]:
     """Read what is to be enqueued; say what is wrong with it, and no value of it: it may be a secret."""
     try:
         asked = request.get_json()
-    except RecursionError as error:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "the JSON is nested too deep") from error
+    except (BadRequest, RecursionError) as error:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "not_json", "the body is not JSON") from error
     if not isinstance(asked, dict):
-        refuse(HTTPStatus.BAD_REQUEST, "bad_request", "expected a JSON object")
+        refuse(HTTPStatus.BAD_REQUEST, "not_a_call", "expected a JSON object")
     problems = []
     if asked.keys() - _FIELDS:
         problems.append(f"unknown fields: there are {', '.join(sorted(_FIELDS))}")
@@ -149,5 +172,5 @@ def _body() -> dict[str, Any]:
     if not isinstance(asked.get("idempotency_key"), str | None):
         problems.append("idempotency_key: expected text")
     if problems:
-        refuse(HTTPStatus.BAD_REQUEST, "bad_request", "the request can't be read", problems)
+        refuse(HTTPStatus.BAD_REQUEST, "not_a_call", "the request can't be read", problems)
     return asked

@@ -1,4 +1,4 @@
-"""Every error of the endpoints, as JSON: ``{"error": {"code": …, "message": …, "problems": […]}}``."""
+"""Every error of the endpoints, as JSON: ``{"error": {"type": …, "message": …, "problems": […]}}``, as in Django."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final, NoReturn
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from attune_tasks.errors import AttuneTasksError, place_of
@@ -18,7 +18,7 @@ logger: Final = logging.getLogger("attune_tasks.flask")
 
 _STATUSES: Final = {
     "unknown_action": HTTPStatus.NOT_FOUND,
-    "invalid_parameters": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid_parameters": HTTPStatus.BAD_REQUEST,
     "execution_exists": HTTPStatus.CONFLICT,
     "result_timeout": HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -28,23 +28,23 @@ _STATUSES: Final = {
 class Refusal(Exception):  # noqa: N818 - what is refused is no fault of ours
     """An answer that is not what was asked for."""
 
-    def __init__(self, status: HTTPStatus, code: str, message: str, problems: Iterable[str] = ()) -> None:
+    def __init__(self, status: HTTPStatus, kind: str, message: str, problems: Iterable[str] = ()) -> None:
         """Say why."""
         super().__init__(message)
         self.status = status
-        self.code = code
+        self.kind = kind
         self.problems = list(problems)
 
 
-def refuse(status: HTTPStatus, code: str, message: str, problems: Iterable[str] = ()) -> NoReturn:
+def refuse(status: HTTPStatus, kind: str, message: str, problems: Iterable[str] = ()) -> NoReturn:
     """Answer with an error."""
-    raise Refusal(status, code, message, problems)
+    raise Refusal(status, kind, message, problems)
 
 
 def answer_error(error: Exception) -> tuple[Response, int]:
     """Make the answer. What is not ours to tell is told by its class, and in the log alone."""
     if isinstance(error, Refusal):
-        return _answer(error.status, error.code, str(error), error.problems)
+        return _answer(error.status, error.kind, str(error), error.problems)
     if isinstance(error, AttuneTasksError) and error.code in _STATUSES:
         return _answer(_STATUSES[error.code], error.code, str(error).partition("\n")[0], error.problems)
     if isinstance(error, RequestEntityTooLarge):
@@ -56,7 +56,8 @@ def answer_error(error: Exception) -> tuple[Response, int]:
     # No text of an error goes out or into the log: a client's may quote the broker's URL.
     logger.error("a request failed: %s at %s", type(error).__name__, place_of(error))
     if is_outage(error) or _is_of_broker(error):
-        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "broker or result backend can't be reached")
+        kind = "broker_unavailable" if request.method == "POST" else "unavailable"
+        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, kind, "broker or result backend can't be reached")
     return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the server's log has more")
 
 
@@ -66,5 +67,5 @@ def _is_of_broker(error: Exception) -> bool:
     )
 
 
-def _answer(status: int, code: str, message: str, problems: Iterable[str] = ()) -> tuple[Response, int]:
-    return jsonify({"error": {"code": code, "message": message, "problems": list(problems)}}), int(status)
+def _answer(status: int, kind: str, message: str, problems: Iterable[str] = ()) -> tuple[Response, int]:
+    return jsonify({"error": {"type": kind, "message": message, "problems": list(problems)}}), int(status)

@@ -44,18 +44,18 @@
     while (shown === id) {
       const page = await ask(`${address}/output?after=${encodeURIComponent(after)}`);
       if (shown !== id) return;
-      after = page.next;
+      after = page.after;
       page.events.forEach(show);
       part("status").textContent = page.status;
-      if (page.complete) break;
+      if (page.ended) break;
       await new Promise((done) => window.setTimeout(done, 500));
     }
-    const { result } = await ask(address);
-    if (shown !== id || !result) return;
+    const end = await ask(address);
+    if (shown !== id) return;
     part("cancel").hidden = true;
-    part("result").hidden = result.result === null;
-    part("result").textContent = JSON.stringify(result.result, null, 2);
-    if (result.error) part("fault").textContent = `${result.error.type}: ${result.error.message}`;
+    part("result").hidden = end.result === null;
+    part("result").textContent = JSON.stringify(end.result, null, 2);
+    if (end.error) part("fault").textContent = `${end.error.type}: ${end.error.message}`;
   }
 
   async function run(form) {
