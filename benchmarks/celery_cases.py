@@ -47,9 +47,9 @@ def end_to_end(bench: Bench) -> list[Row]:
 
 def claims(bench: Bench) -> list[Row]:
     """Measure what claims and live output add to enqueue to result, and how often an execution waits for Redis."""
-    off = {"ATTUNE_TASKS_CLAIMS__ENABLED": "false", "ATTUNE_TASKS_LIVE__ENABLED": "false"}
-    with redis_worker(bench) as (app, _), redis_worker(bench, **off) as (without, _):
-        ratio = interleaved(lambda: _ours(app, "bench.python"), lambda: _ours(without, "bench.python"), 200)
+    off = {"claims": {"enabled": False}, "live": {"enabled": False}}
+    with redis_worker(bench) as (app, _), redis_worker(bench, off) as (without, _):
+        ratio = interleaved(lambda: _ours(app, "bench.telling"), lambda: _ours(without, "bench.telling"), 200)
         trips = {each: _round_trips(each) for each in (app, without)}
     return [
         Row("Python action end to end, with claims and live output", "without", ratio, None),
@@ -63,7 +63,7 @@ def _round_trips(app: Celery) -> float:
     count = 50
     with counted_round_trips(str(app.conf.broker_url)) as counts:
         for _ in range(count):
-            _ours(app, "bench.python")
+            _ours(app, "bench.telling")
     return sum(counts.values()) / count
 
 

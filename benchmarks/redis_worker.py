@@ -9,10 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 
@@ -61,11 +61,11 @@ def naive_shell(month):
 
 
 @contextmanager
-def redis_worker(bench: Bench, **variables: str) -> Iterator[tuple[Celery, int]]:
+def redis_worker(bench: Bench, settings: Mapping[str, Mapping[str, Any]] | None = None) -> Iterator[tuple[Celery, int]]:
     """Start a redis-server and a prefork worker with two processes; give a client's app, and the worker's pid.
 
-    `variables` are set in the worker's environment. The server keeps nothing on disk and listens on the loopback
-    interface. Both end with the context.
+    `settings`, by group and name, are those of the worker and of the client. The server keeps nothing on disk and
+    listens on the loopback interface. Both end with the context.
     """
     from tests.redis_server import RedisServer
 
@@ -81,14 +81,22 @@ def redis_worker(bench: Bench, **variables: str) -> Iterator[tuple[Celery, int]]
             "BENCH_SECRETS": json.dumps(SECRETS),
             "ATTUNE_TASKS_PACKS": str(bench.packs),
             "ATTUNE_TASKS_SECRETS__FILE__PATH": str(bench.secrets_file),
-            **variables,
+            **_variables(settings or {}),
         }
         with _started(server), _worker(home, environ) as pid:
             app = Celery("bench", broker=url, backend=url, include=["attune_tasks.tasks"], set_as_current=False)
-            app.conf.attune_tasks = {"packs": [str(bench.packs)]}
+            app.conf.attune_tasks = {"packs": [str(bench.packs)], **(settings or {})}
             app.finalize()
             _wait_for(app)
             yield app, pid
+
+
+def _variables(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {
+        f"ATTUNE_TASKS_{group}__{name}".upper(): json.dumps(value)
+        for group, values in settings.items()
+        for name, value in values.items()
+    }
 
 
 @contextmanager

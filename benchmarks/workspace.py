@@ -35,6 +35,8 @@ def run(params):
     secrets = [get_secret("one"), get_secret("two"), get_secret("three")]
     return {"month": params["month"], "length": sum(map(len, secrets))}
 """
+# Its line is a live write of its own, so that what following costs is in the figure.
+_OUR_TELLING_PYTHON = _OUR_PYTHON.replace("    return", '    print("the books of", params["month"])\n    return')
 _NAIVE_SHELL = 'one=$SECRET_ONE two=$SECRET_TWO three=$SECRET_THREE\necho "$PARAMETERS ${#one} ${#two} ${#three}"\n'
 _OUR_SHELL = (
     "get_secret -v one one; get_secret -v two two; get_secret -v three three\n"
@@ -48,6 +50,7 @@ _PACKS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, str, dict[str, Any]
         {},
         {
             "python": ("python", _OUR_PYTHON, {}),
+            "telling": ("python", _OUR_TELLING_PYTHON, {}),
             "fresh": ("python", _OUR_PYTHON, {"isolation": "exec"}),
             "shell": ("shell", _OUR_SHELL, {}),
             "plain": ("shell", 'echo "$ATTUNE_ACTION_MONTH"\n', {"secrets": {}}),

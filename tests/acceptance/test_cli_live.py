@@ -161,6 +161,22 @@ def test_waiting_shows_output_and_progress_as_they_come(with_redis: Command, tmp
     assert "result 2\n" in stderr
 
 
+def test_what_runs_is_listed_with_its_progress(with_redis: Command, tmp_path: Path) -> None:
+    file = tmp_path / "go"
+    ids = json.loads(with_redis.run("enqueue", "t.steps", "-p", f"file={file}", "--json").stdout)
+
+    def row() -> list[str]:
+        lines = with_redis.run("ps", "--timeout", "0.3").stdout.splitlines()
+        return [line for line in lines if line.startswith(ids["execution_id"]) and line.endswith("40 % step 1 ***")]
+
+    (line,) = eventually(row)
+    assert line.split()[1:3] == ["t.steps", "running"]
+    executions = json.loads(with_redis.run("ps", "--json", "--timeout", "0.3").stdout)["executions"]
+    (told,) = [each for each in executions if each["execution_id"] == ids["execution_id"]]
+    assert (told["percent"], told["message"]) == (40.0, "step 1 ***")
+    let_it_end(file)
+
+
 def test_waiting_on_a_terminal_has_a_bar_and_ctrl_c_ends_the_waiting_only(with_redis: Command, tmp_path: Path) -> None:
     file = tmp_path / "go"
     terminal = Terminal(with_redis, "enqueue", "t.steps", "-p", f"file={file}", "--wait")

@@ -11,15 +11,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from celery import Celery, chain, chord, states
 
 from attune_tasks import Handle, enqueue
 from attune_tasks.tasks import run_action
-from tests.append_only import states_written
+from tests.append_only import ends_written, states_written
 from tests.integration.claims_pack import starts
 from tests.integration.workers import Place
+from tests.processes import alive
 from tests.redis_server import RedisServer
 from tests.waiting import wait_until
 
@@ -69,22 +71,32 @@ class Batch:
         self.send("single", "single")
         wait_until(lambda: starts(self.file("single")), "the one with a ticket runs", _SECONDS)
         self.send("parked", "single")
-        chained: Any = chain(self._signature("chained", "hold"), self.follower("chained-ok")).apply_async(
+        chained: Any = chain(self.signature("chained", "hold"), self.follower("chained-ok")).apply_async(
             link_error=self.follower("chained-error")
         )
-        self._add("chained", chained.parent)
-        members = [self._signature("member", "again"), self._signature("other", "quick")]
+        self.add("chained", chained.parent)
+        members = [self.signature("member", "again"), self.signature("other", "quick")]
         chorded: Any = chord(members, self.follower("body")).apply_async()
         for name, result in zip(("member", "other"), chorded.parent.results, strict=True):
-            self._add(name, result)
-        self._add("body", chorded)
+            self.add(name, result)
+        self.add("body", chorded)
         for name in ("linked", "again", "chained", "member"):
             wait_until(partial(starts, self.file(name)), f"{name} runs", _SECONDS)
         wait_until(lambda: self.state_of("parked") == "parked", "the one without a ticket is parked", _SECONDS)
         if retrying:
-            self.send("retrying", "retrying")
-            wait_until(lambda: starts(self.file("retrying")), "the one that fails runs", _SECONDS)
-            wait_until(lambda: self.state_of("retrying") != "begun", "it waits", _SECONDS)
+            self.begin_retrying()
+
+    def begin_retrying(self) -> None:
+        """Start one that fails, and come back when it waits for its next attempt: for six seconds."""
+        self.send("retrying", "retrying")
+        wait_until(lambda: starts(self.file("retrying")), "the one that fails runs", _SECONDS)
+        wait_until(lambda: self.state_of("retrying") not in {"", "begun"}, "it waits", _SECONDS)
+
+    def assert_retry_waits(self) -> None:
+        """See that the one that fails has had one attempt, and that its next one has not begun."""
+        assert starts(self.file("retrying")) == 1
+        assert self.state_of("retrying") in {"again", "claimed"}
+        assert self.celery_state("retrying") == states.RETRY
 
     def queue(self) -> None:
         """Send more than there are slots for, and come back when each is claimed, or in the queue to stay.
@@ -101,14 +113,22 @@ class Batch:
     def send(self, name: str, action: str, **options: Any) -> None:
         """Start one more."""
         if options:
-            self._add(name, self._signature(name, action).apply_async(**options))
+            self.add(name, self.signature(name, action).apply_async(**options))
         else:
             parameters = {"file": str(self.file(name))}
             self.handles[name] = enqueue(f"claims.{action}", parameters, app=self.client)
 
     def follower(self, name: str) -> Any:
         """Give a signature of what may follow another."""
-        return self._signature(name, "quick")
+        return self.signature(name, "quick")
+
+    def signature(self, name: str, action: str) -> Any:
+        """Give a signature of an action that notes its starts under this name."""
+        return self.client.tasks[run_action.name].si(f"claims.{action}", {"file": str(self.file(name))})
+
+    def add(self, name: str, result: Any) -> None:
+        """Have one judged that was sent otherwise."""
+        self.handles[name] = Handle(result)
 
     def release(self, names: Collection[str] | None = None) -> None:
         """Let those end that hold."""
@@ -122,11 +142,13 @@ class Batch:
         *,
         seconds: float = _SECONDS,
         replaced: Collection[str] = (),
+        childless: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """See that all is as it must be: those not named in `ends` have succeeded, and what follows them was sent.
 
         `followed` says how often what follows has run, where that is another number; `replaced` names those whose
-        worker_lost gave way to their real result.
+        worker_lost gave way to their real result; `childless` says how many children those have had of which some
+        attempts had none.
         """
         found = {name: handle.result(seconds) for name, handle in self.handles.items()}
         for name in replaced:
@@ -142,8 +164,10 @@ class Batch:
             wait_until(partial(self._has_started, name, count), f"{name}, {count} times", seconds)
         wait_until(lambda: not self.unsettled(), f"all is told, of {list(found)}", seconds)
         started = {name: (starts(self.file(name)), end.attempt) for name, end in found.items()}
-        uneven = {name: pair for name, pair in started.items() if pair[0] != pair[1]}
+        uneven = {name: pair for name, pair in started.items() if name not in childless and pair[0] != pair[1]}
         assert not uneven, f"children started, and attempts recorded: {uneven}"
+        for name, count in childless.items():
+            assert started[name][0] == count < started[name][1], (name, started[name])
         for name, count in {**runs, **(followed or {})}.items():
             assert starts(self.file(name)) == count, name
         for name, handle in self.handles.items():
@@ -151,10 +175,26 @@ class Batch:
 
     def state_of(self, name: str) -> str:
         """Give where the record of one stands; empty where it has none yet."""
+        return self.record_of(name).get("state", "")
+
+    def attempt_of(self, name: str) -> int:
+        """Give the attempt that the record of one is of, or the one that is to follow; 0 where there is none."""
+        return int(self.record_of(name).get("attempt", 0))
+
+    def record_of(self, name: str) -> dict[str, str]:
+        """Give the record of one."""
         assert self.place.redis
         with self.place.redis.client(self.place.database) as redis:
-            key = f"attune:{{attune_tasks}}:claim:{self.handles[name].execution_id}"
-            return (redis.hget(key, "state") or b"").decode()
+            found: Any = redis.hgetall(f"attune:{{attune_tasks}}:claim:{self.handles[name].execution_id}")
+        return {key.decode(): value.decode() for key, value in found.items()}
+
+    def is_running(self, name: str) -> bool:
+        """Say whether the child that was started last of one is there."""
+        return alive(int(self.file(name).read_text(encoding="utf-8").split()[-1]))
+
+    def celery_state(self, name: str) -> str:
+        """Give what Celery has stored of one."""
+        return str(self.client.backend.get_state(self.handles[name].task_id))
 
     def unsettled(self) -> list[str]:
         """Name what stands in Redis besides results and final records."""
@@ -182,12 +222,10 @@ class Batch:
         assert server
         written = states_written(server.folder, handle.task_id)
         first = next(place for place, state in enumerate(written) if state in states.READY_STATES)
-        ends = written[first:]
-        assert set(ends) <= states.READY_STATES, (name, written)  # nothing else after it
-        assert len(set(ends)) == (2 if may_change else 1), (name, written)
-
-    def _signature(self, name: str, action: str) -> Any:
-        return self.client.tasks[run_action.name].si(f"claims.{action}", {"file": str(self.file(name))})
-
-    def _add(self, name: str, result: Any) -> None:
-        self.handles[name] = Handle(result)
+        assert set(written[first:]) <= states.READY_STATES, (name, written)  # nothing else after it
+        ends = ends_written(server.folder, handle.task_id)
+        kinds = [each for place, each in enumerate(ends) if each not in ends[:place]]
+        if may_change:
+            assert kinds[0]["error"] == "worker_lost", (name, ends)
+            kinds.pop(0)
+        assert len(kinds) == 1, (name, ends)

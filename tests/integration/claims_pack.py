@@ -18,6 +18,18 @@ _FLAKY: Final = """\
 echo "start $$" >>"$ATTUNE_ACTION_FILE"
 (( $(wc -l <"$ATTUNE_ACTION_FILE") >= ATTUNE_ACTION_GOOD ))
 """
+# Beside its start, each leaves when it began and ended, in a file of all of them.
+_COUNTED: Final = """\
+echo "start $$" >>"$ATTUNE_ACTION_FILE"
+echo + >>"${ATTUNE_ACTION_FILE%/*}/counted"
+while [[ ! -e $ATTUNE_ACTION_FILE.go ]]; do sleep 0.02; done
+sleep 0.05
+echo - >>"${ATTUNE_ACTION_FILE%/*}/counted"
+"""
+# Its parameter is as long as the caller likes.
+_BIG: Final = """\
+echo "start $$" >>"$(grep -o '"file": *"[^"]*"' | cut -d '"' -f 4)"
+"""
 _PARAMETERS: Final = "parameters:\n  file: {type: string, required: true}\n"
 _ACTIONS: Final = {
     "hold": (_HOLD, _PARAMETERS),
@@ -29,8 +41,12 @@ _ACTIONS: Final = {
     "slow_retry": (_FLAKY, _PARAMETERS + "  good: {type: integer, default: 9}\nretry: {backoff: 600}\n"),
     "retrying": (
         _FLAKY,
-        _PARAMETERS + "  good: {type: integer, default: 2}\nretry: {max_attempts: 3, backoff: 3, jitter: 0}\n",
+        _PARAMETERS
+        + "  good: {type: integer, default: 2}\n"
+        + "retry: {max_attempts: 3, backoff: 6, jitter: 0, on: [failed]}\n",
     ),
+    "three": (_COUNTED, _PARAMETERS + "concurrency: {limit: 3}\n"),
+    "big": (_BIG, _PARAMETERS + "  text: {type: string}\nparameter_delivery: stdin\n"),
     "single": (_HOLD, _PARAMETERS + "concurrency: {limit: 1}\n"),
     "single_again": (_HOLD, _PARAMETERS + "idempotent: true\nconcurrency: {limit: 1}\n"),
     "one_each": (_HOLD, _PARAMETERS + "  key: {type: string}\nconcurrency: {limit: 1, by: [key], on_conflict: fail}\n"),
@@ -41,13 +57,15 @@ _ACTIONS: Final = {
 }
 
 
-def write_claims_pack(place: Place) -> None:
-    """Write the pack `claims`."""
+def write_claims_pack(place: Place, secrets: str = "") -> None:
+    """Write the pack `claims`; each of its actions needs `secrets`, if any are given."""
     actions = place.packs / "claims" / "actions"
     actions.mkdir(parents=True)
     (actions.parent / "pack.yaml").write_text("ref: claims\nlabel: Claims\n", encoding="utf-8")
     for name, (text, metadata) in _ACTIONS.items():
         head = f"ref: claims.{name}\nrunner_type: shell\nentry_point: {name}.sh\n"
+        if secrets and "secrets:" not in metadata:
+            head += f"secrets: {{{secrets}}}\n"
         (actions / f"{name}.yaml").write_text(head + metadata, encoding="utf-8")
         (actions / f"{name}.sh").write_text(text, encoding="utf-8")
 

@@ -82,9 +82,11 @@ def begun_batch(batch: Batch, pool: str) -> Iterator[Batch]:
             stack.enter_context(worker(batch.place, *arguments, environ=SETTINGS, log=f"{name}.log"))
 
         start("one", SLOTS)
-        batch.begin()
+        batch.begin(retrying=False)
         start("two", 1)
+        batch.begin_retrying()  # last, so that it waits still when something befalls it
         batch.queue()
+        batch.assert_retry_waits()
         yield batch
 
 

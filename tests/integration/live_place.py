@@ -58,6 +58,12 @@ def run(params):
     "quiet": "import time\ndef run(params):\n    time.sleep(params['seconds'])\n    return 'quiet'\n",
     "short": "def run(params):\n    print('one line')\n    set_progress(99)\n",
 }
+_SHELL_ACTIONS: Final = {
+    "walk": """
+set_progress 40 "at two of five with $(get_secret password)"
+while [[ ! -e $ATTUNE_ACTION_FOLDER/go ]]; do sleep 0.02; done
+""",
+}
 _METADATA: Final = """\
 secrets:
   api_key: {ref: "work/api#api_key"}
@@ -118,6 +124,10 @@ def make_live_place(folder: Path, servers: RedisServer, state: RedisServer | Non
         head = f"ref: work.{name}\nrunner_type: python\nentry_point: {name}.py\n"
         (actions / f"{name}.yaml").write_text(head + _METADATA, encoding="utf-8")
         (actions / f"{name}.py").write_text(script.replace("\\\\n", "\\n"), encoding="utf-8")
+    for name, script in _SHELL_ACTIONS.items():
+        head = f"ref: work.{name}\nrunner_type: shell\nentry_point: {name}.sh\n"
+        (actions / f"{name}.yaml").write_text(head + _METADATA, encoding="utf-8")
+        (actions / f"{name}.sh").write_text(script, encoding="utf-8")
     name = f"live-{folder.name}"
     environ = {"ATTUNE_TASKS_STATE_NAME": name, "ATTUNE_TASKS_STATE_URL": (state or servers).url()}
     return LivePlace(place, state or servers, name, environ)

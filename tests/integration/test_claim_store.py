@@ -59,14 +59,16 @@ def store(app: Celery) -> ClaimStore:
     return made
 
 
-def claim(store: ClaimStore, execution_id: int, token: str = "t", message: str = "m", attempts: int = 1) -> str:
+def claim(  # noqa: PLR0913, PLR0917 - one record
+    store: ClaimStore, execution_id: int, token: str = "t", message: str = "m", attempts: int = 1, attempt: int = 1
+) -> str:
     record: dict[str, str | int] = {
         "task_id": task_id_of(execution_id),
         "ref": "a.b",
         "attempts": attempts,
         "message": message,
     }
-    return store.claim(execution_id, token, 1, worker="w@h:1", is_free_here=True, record=record)
+    return store.claim(execution_id, token, attempt, worker="w@h:1", is_free_here=True, record=record)
 
 
 def end_of(
@@ -97,6 +99,42 @@ def test_an_end_of_what_nobody_has_claimed_is_stored_and_stops_no_reaper(app: Ce
     reaped(app)
     assert app.backend.get_state(task_id_of(never)) == states.FAILURE
     assert app.backend.get_state(task_id_of(lost)) == states.FAILURE
+
+
+def found_lost(store: ClaimStore, execution_id: int) -> tuple[str, int]:
+    """Give what follows a claim that nobody renews, and for which attempt."""
+    found: list[tuple[str, int]] = []
+
+    def is_due() -> bool:
+        found.extend((each.word, each.attempt) for each in store.reap(execution_id))
+        return bool(found)
+
+    wait_until(is_due, "it is found lost")
+    (only,) = found
+    return only
+
+
+def test_what_was_not_begun_is_sent_again_ten_times_and_is_lost_then(store: ClaimStore) -> None:
+    soon = ClaimStore(store.state, 0.1, 60)
+    execution_id = new_execution_id()
+    follows = []
+    for number in range(11):
+        assert claim(soon, execution_id, f"t{number}") == "claimed"
+        follows.append(found_lost(soon, execution_id))
+    assert follows == [*[("again", 1)] * 10, ("lost", 1)]
+    assert soon.read(execution_id, "state", "status") == ["final", "worker_lost"]
+    assert claim(soon, execution_id) == "final"
+
+
+def test_what_was_begun_has_as_many_attempts_as_it_may(store: ClaimStore) -> None:
+    soon = ClaimStore(store.state, 0.1, 60)
+    execution_id = new_execution_id()
+    follows = []
+    for attempt in (1, 2, 3):
+        assert claim(soon, execution_id, f"t{attempt}", attempts=3, attempt=attempt) == "claimed"
+        assert soon.begin(execution_id, f"t{attempt}", None)
+        follows.append(found_lost(soon, execution_id))
+    assert follows == [("again", 2), ("again", 3), ("lost", 3)]
 
 
 def test_the_same_end_may_be_written_twice_and_another_one_may_not(store: ClaimStore) -> None:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from attune_tasks import enqueue
-from tests.integration.claims_batch import EXPIRY, SETTINGS, SLOTS, Batch
+from tests.integration.claims_batch import EXPIRY, LOST, SETTINGS, SLOTS, Batch
 from tests.integration.claims_pack import starts
 from tests.integration.workers import worker
 from tests.redis_server import RedisServer
@@ -45,9 +45,13 @@ def test_a_worker_with_messages_that_wait_outlives_each_end_of_redis(batch: Batc
 
 @POOLS
 def test_redis_is_stopped_for_less_and_for_more_than_the_expiry(begun_batch: Batch, durable_redis: RedisServer) -> None:
-    for seconds in (EXPIRY / 2, EXPIRY * 1.5):
+    for seconds, names in ((EXPIRY / 2, ["linked"]), (EXPIRY * 1.5, ["member", "chained"])):
         with durable_redis.frozen():
-            time.sleep(seconds)  # so long it is stopped
+            begun_batch.release(names)
+            ends = time.monotonic() + seconds
+            for name in names:
+                wait_until(lambda each=name: not begun_batch.is_running(each), f"{name} ends meanwhile")  # type: ignore[misc]
+            time.sleep(max(0.0, ends - time.monotonic()))  # so long it is stopped
     begun_batch.release()
     begun_batch.check()
 
@@ -66,6 +70,28 @@ def test_the_memory_of_redis_is_full_for_more_than_the_expiry(begun_batch: Batch
 
 
 @POOLS
+def test_a_result_that_waits_for_longer_than_it_may_is_given_up(
+    batch: Batch, durable_redis: RedisServer, pool: str
+) -> None:
+    settings = {**SETTINGS, "ATTUNE_TASKS_CLAIMS__OUTAGE": "1"}
+    link = {name: batch.follower(f"once-{name}") for name in ("ok", "error")}
+    with worker(batch.place, "-P", pool, "-c", "3", "-n", "one@here", environ=settings) as one:
+        batch.send("once", "hold", link=link["ok"], link_error=link["error"])
+        batch.send("again", "again")
+        batch.send("later", "hold")
+        for name in batch.handles:
+            wait_until(lambda each=name: starts(batch.file(each)), f"{name} runs", 60)  # type: ignore[misc]
+        durable_redis.kill(signal.SIGKILL)
+        batch.release(["once", "again"])
+        given_up = "is left to its claim's expiry"
+        wait_until(lambda: one.log().count(given_up) == 2, "both are given up", 30)
+        durable_redis.start()
+        batch.release(["later"])  # its result waits for nothing: the worker goes on
+        batch.check({"once": LOST}, {"once-ok": 0, "once-error": 1})
+        assert starts(batch.file("again")) == 2
+
+
+@POOLS
 def test_one_worker_is_cut_off_for_less_and_for_more_than_the_expiry(
     batch: Batch, durable_redis: RedisServer, pool: str
 ) -> None:
@@ -74,8 +100,10 @@ def test_one_worker_is_cut_off_for_less_and_for_more_than_the_expiry(
     environ = {**SETTINGS, "CELERY_BROKER_URL": url, "CELERY_RESULT_BACKEND": url}
     arguments = ("-P", pool, "-c", str(SLOTS))
     with worker(batch.place, *arguments, "-n", "one@here", environ=environ, log="one.log"):
-        batch.begin()
+        batch.begin(retrying=False)
         with worker(batch.place, *arguments, "-n", "two@here", environ=SETTINGS, log="two.log"):
+            batch.begin_retrying()
+            batch.assert_retry_waits()
             proxy.cut()
             time.sleep(EXPIRY / 4)  # so long it is cut off
             proxy.mend()

@@ -1,4 +1,4 @@
-"""Vault is down, stopped or sealed while chains and chords run: they go on once it is back, or end in errbacks."""
+"""Vault is down, stopped, sealed or cut off while chains and chords run: they go on once it is back, or end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from celery import chain, chord, states
 from attune_tasks.tasks import run_action
 from tests.integration.vault_place import VALUE, VaultWorker, vault_worker
 from tests.redis_server import RedisServer
+from tests.tcp_proxy import TcpProxy
 from tests.vault import StoredVault, start_stored
 from tests.waiting import wait_until
 
@@ -28,6 +29,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredVault]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="module")
+def vault_proxy(server: StoredVault) -> Iterator[TcpProxy]:
+    """Stand between the worker and Vault."""
+    proxy = TcpProxy(int(server.url.rpartition(":")[2]))
+    yield proxy
+    proxy.cut()
+
+
+@contextmanager
+def cut(proxy: TcpProxy) -> Iterator[None]:
+    proxy.cut()
+    try:
+        yield
+    finally:
+        proxy.mend()
 
 
 @contextmanager
@@ -51,7 +69,7 @@ def sealed(server: StoredVault) -> Iterator[None]:
 
 Outage = Callable[[StoredVault], AbstractContextManager[None]]
 OUTAGES: dict[str, Outage] = {"down": down, "stopped": StoredVault.frozen, "sealed": sealed}
-CASES = [(setup, outage) for setup in (("prefork", "retry"), ("threads", "fail")) for outage in OUTAGES]
+CASES = [(setup, outage) for setup in (("prefork", "retry"), ("threads", "fail")) for outage in (*OUTAGES, "cut off")]
 CASES += [(("threads", "retry"), "sealed"), (("prefork", "fail"), "sealed")]
 
 
@@ -97,13 +115,14 @@ class Flow:
 def setup(
     request: pytest.FixtureRequest,
     server: StoredVault,
+    vault_proxy: TcpProxy,
     redis_server: RedisServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[VaultWorker]:
     vault = server.vault
     kv = vault.kv()
     vault.put(kv, "app/api", {"key": VALUE})
-    settings = {"url": vault.url, "mount": kv, "token": vault.token}
+    settings = {"url": f"http://127.0.0.1:{vault_proxy.port}", "mount": kv, "token": vault.token}
     folder = tmp_path_factory.mktemp("chains-vault")
     actions = {"tell": "app/api#key"}
     pool, policy = request.param
@@ -116,12 +135,12 @@ def setup(
 
 @pytest.mark.parametrize(("setup", "outage"), CASES, indirect=["setup"])
 def test_a_chain_and_a_chord_outlive_an_outage_of_vault_or_end_in_their_errbacks(
-    setup: VaultWorker, server: StoredVault, request: pytest.FixtureRequest, outage: str
+    setup: VaultWorker, server: StoredVault, vault_proxy: TcpProxy, request: pytest.FixtureRequest, outage: str
 ) -> None:
     _, policy = request.node.callspec.params["setup"]
     flow = Flow(setup)
     wanted = {states.RETRY} if policy == "retry" else {states.FAILURE}
-    with OUTAGES[outage](server):
+    with cut(vault_proxy) if outage == "cut off" else OUTAGES[outage](server):
         for name in ("first", "before", "part"):
             flow.release(name)
         wait_until(lambda: {flow.state(each) for each in flow.needy} == wanted, "both have met it", SECONDS)

@@ -100,9 +100,17 @@ def test_what_a_restart_of_redis_keeps_is_said(doctor: Doctor, own_server: Redis
             assert said in doctor.all
         client.config_set("appendonly", "yes")
         try:
-            assert doctor.say(0) == {}
-            assert "a restart keeps it (append-only file)" in doctor.all
+            for fsync, loses in (
+                ("always", "nothing"),
+                ("everysec", "up to 2 s of it"),
+                ("no", "what the system has not written yet, about 30 s of it"),
+            ):
+                client.config_set("appendfsync", fsync)
+                assert doctor.say(0) == {}
+                said = f"a restart keeps it (append-only file), a crash loses {loses} (appendfsync {fsync}); claims"
+                assert said in doctor.all
         finally:
+            client.config_set("appendfsync", "everysec")
             client.config_set("appendonly", "no")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from attune_tasks import Handle, enqueue
+from attune_tasks._celery.executions_seen import seen_executions
 from attune_tasks._celery.live_events import EndEvent, OutputEvent, ProgressEvent
 from tests.integration.live_place import CANARIES, LivePlace, make_live_place
 from tests.integration.workers import worker
@@ -94,6 +95,28 @@ def test_output_and_progress_are_seen_while_it_runs_and_late_followers_get_the_b
     assert after == late.events
     assert handle.result(SECONDS).result == "done"
     assert stored.state == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    ("action", "percent", "message"),
+    [("steps", 0.0, "at 0 with ***"), ("walk", 40.0, "at two of five with ***")],
+    ids=["python", "shell"],
+)
+def test_progress_is_celerys_state_and_among_what_runs(
+    live: LivePlace, tmp_path: Path, action: str, percent: float, message: str
+) -> None:
+    app = live.app()
+    handle = enqueue(f"work.{action}", {"folder": str(tmp_path), "steps": 1}, app=app)
+    stored: Any = app.AsyncResult(handle.task_id)
+    wait_until(lambda: stored.state == "PROGRESS", "Celery's state")
+    assert stored.info == {"percent": percent, "message": message}
+    (seen,) = [each for each in seen_executions(app) if each.execution_id == handle.execution_id]
+    assert (seen.state, seen.percent, seen.message) == ("running", percent, message)
+    for name in ("0", "go"):
+        (tmp_path / name).touch()
+    assert handle.result(SECONDS).succeeded
+    assert stored.state == "SUCCESS"
+    assert handle.execution_id not in [each.execution_id for each in seen_executions(app)]
 
 
 def test_no_secret_is_in_the_stream_however_it_is_written(live: LivePlace) -> None:

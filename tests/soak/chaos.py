@@ -5,26 +5,39 @@ from __future__ import annotations
 import itertools
 import signal
 import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from tests.celery_worker import CeleryWorker
 from tests.redis_server import RedisServer
 
-__all__ = ["BY_ITSELF", "REDIS", "WORKERS", "Chaos"]
+__all__ = ["BY_ITSELF", "REDIS", "WORKERS", "Chaos", "Kill"]
 
 REDIS: Final = "Redis killed and started"
 WORKERS: Final = "workers killed and started"
 BY_ITSELF: Final = "workers that ended by themselves"
 
 
+class Kill(NamedTuple):
+    """When a worker was killed."""
+
+    worker: str
+    """Its name, without the host."""
+    begun: float
+    """By time.time(), as what follows."""
+    over: float
+    """When nothing of it was left: its pool processes outlive the main one, and its next start ends them."""
+
+
 class Chaos:
     """A thread. While it has `quiet`, Redis may be gone."""
 
-    def __init__(self, workers: Sequence[CeleryWorker], redis: RedisServer, pause: float) -> None:
-        """Do nothing yet; `pause` is in seconds."""
+    def __init__(self, workers: Mapping[str, CeleryWorker], redis: RedisServer, pause: float) -> None:
+        """Do nothing yet; `workers` have their names, and `pause` is in seconds."""
         self.quiet = threading.Lock()
+        self.kills: list[Kill] = []
         self.counts: Counter[str] = Counter()
         self.failure: BaseException | None = None
         self._workers = workers
@@ -50,7 +63,7 @@ class Chaos:
             raise self.failure
 
     def _run(self) -> None:
-        workers = itertools.cycle(self._workers)
+        workers = itertools.cycle(self._workers.items())
         try:
             for number in itertools.count(1):
                 if self._over.wait(self._pause):
@@ -61,9 +74,12 @@ class Chaos:
                         self._redis.start()
                     self.counts[REDIS] += 1
                 else:
-                    worker = next(workers)
+                    name, worker = next(workers)
                     self.note_end(worker)
+                    begun = time.time()
                     worker.kill(signal.SIGKILL)
+                    worker.stop()  # what is left of its group
+                    self.kills.append(Kill(name, begun, time.time()))
                     self.counts[WORKERS] += 1
                     worker.start()
         except BaseException as error:  # noqa: BLE001 - told by stop()

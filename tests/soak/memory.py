@@ -17,6 +17,7 @@ __all__ = ["Memory"]
 _PAGE: Final = resource.getpagesize()
 _MIB: Final = 1 << 20
 _FEWEST: Final = 8
+_CLASSES: Final = ("main process", "pool process", "launcher")
 _PART, _MORE = 0.15, 2 * _MIB
 
 
@@ -62,3 +63,8 @@ class Memory:
                 before, after = median(sizes[quarter : 2 * quarter]), median(sizes[-quarter:])
                 found[kind] = (before / _MIB, after / _MIB, after <= before * (1 + _PART) + _MORE)
         return found
+
+    def unjudged(self) -> dict[str, int]:
+        """Give the classes with too few samples to say, and how many they have."""
+        counts = {kind: len(self._samples.get(kind, ())) for kind in _CLASSES}
+        return {kind: count for kind, count in counts.items() if count < _FEWEST}

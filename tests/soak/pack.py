@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["KINDS", "Kind", "write_soak_pack"]
+__all__ = ["KINDS", "LIMIT", "LIMITED_FILE", "Kind", "write_soak_pack"]
 
+LIMIT: Final = 2
+"""How many executions of ``limited`` run at once, on all workers."""
+LIMITED_FILE: Final = "limited"
+"""Where those note when they begin and end: see :func:`tests.soak.overlap.most_at_once`."""
 _NOTE: Final = 'echo "$$" >>"$ATTUNE_ACTION_FOLDER/$ATTUNE_EXEC_ID"\n'
+_LIMITED_NOTE: Final = f'echo "{{}} $ATTUNE_EXEC_ID $$" >>"$ATTUNE_ACTION_FOLDER/{LIMITED_FILE}"\n'
 _PYTHON: Final = """\
 import os
 
@@ -48,7 +53,11 @@ KINDS: Final[dict[str, Kind]] = {
     "idempotent": Kind(
         16, _NOTE + "sleep 0.3\n", "idempotent: true\nretry: {max_attempts: 9, backoff: 0.1}\n", may_be_lost=False
     ),
-    "limited": Kind(8, _NOTE + "sleep 0.05\n", "concurrency: {limit: 2}\n"),
+    "limited": Kind(
+        8,
+        _NOTE + _LIMITED_NOTE.format("+") + "sleep 0.05\n" + _LIMITED_NOTE.format("-"),
+        f"concurrency: {{limit: {LIMIT}}}\n",
+    ),
 }
 
 

@@ -19,7 +19,7 @@ from tests.celery_worker import CeleryWorker
 from tests.integration.workers import Place, make_place, worker
 from tests.redis_server import RedisServer
 from tests.soak.chaos import BY_ITSELF, Chaos
-from tests.soak.ends import Ends, Sent, judge
+from tests.soak.ends import MOST_AT_ONCE, UNTOLD, Ends, Sent, judge
 from tests.soak.memory import Memory
 from tests.soak.pack import KINDS, write_soak_pack
 
@@ -92,7 +92,7 @@ class Soak:
             steady = self._worker(stack, place, "steady", "prefork", 2)
             killed = [self._worker(stack, place, name, name, 3) for name in ("prefork", "threads")]
             memory = Memory(steady.process.pid)
-            chaos = Chaos(killed, self._redis, self._pause)
+            chaos = Chaos(dict(zip(("prefork", "threads"), killed, strict=True)), self._redis, self._pause)
             stack.callback(chaos.stop)
             chaos.start()
             self._send_all(place, chaos, memory)
@@ -138,7 +138,7 @@ class Soak:
                     sampled = time.monotonic()
                     memory.sample()
             if time.monotonic() > ends or chaos.failure:
-                return
+                return  # the table says how many were sent
             with chaos.quiet:
                 self._send(client, kind)
 
@@ -168,7 +168,7 @@ class Soak:
 
     def _settle(self, place: Place) -> None:
         deadline = time.monotonic() + _SETTLE
-        while self._keys_left(place) and time.monotonic() < deadline:
+        while (self._keys_left(place) or self._entries_left(place)) and time.monotonic() < deadline:
             time.sleep(_LOOK)
 
     def _sent_again(self) -> int:
@@ -185,11 +185,20 @@ class Soak:
                 pipeline.ttl(key)
             return [key.decode() for key, ttl in zip(keys, pipeline.execute(), strict=True) if ttl == -1]
 
+    def _entries_left(self, place: Place) -> list[str]:
+        """Name what is kept for sending messages again, or for listing what waits: all executions have ended."""
+        prefix = "attune:{attune_tasks}:"
+        with self._redis.client(place.database) as redis:
+            messages: Any = [key.decode() for key in redis.scan_iter(f"{prefix}message:*", count=1000)]
+            sets = {name: redis.zrange(f"{prefix}{name}", 0, -1) for name in ("queued", "unclaimed")}
+        return [*messages, *(f"{name}: {each.decode()}" for name, members in sets.items() for each in members)]
+
     def _table(self, place: Place, chaos: Chaos, memory: Memory) -> Table:
-        ends = judge(self._sent, self._redis.folder, self._notes)
+        ends = judge(self._sent, self._redis.folder, self._notes, chaos.kills)
         table = Table(wrong=[*ends.wrong])
         kinds = Counter(each.kind for each in self._sent.values())
-        table.rows.append(("executions", f"{len(self._sent)}: {', '.join(f'{n} {k}' for k, n in kinds.items())}"))
+        table.want("executions sent", len(self._sent) + self._unsure, self._executions)
+        table.rows.append(("of each kind", ", ".join(f"{n} {k}" for k, n in kinds.items())))
         by_itself = chaos.counts.pop(BY_ITSELF)
         table.rows += sorted(chaos.counts.items())
         table.want(BY_ITSELF, by_itself, 0)
@@ -200,6 +209,9 @@ class Soak:
         table.want("tickets and parked records left", len(tickets), 0)
         table.want("other keys left", len(left) - len(tickets), 0)
         table.wrong += left[:5]
+        entries = self._entries_left(place)
+        table.want("entries left of executions that wait", len(entries), 0)
+        table.wrong += entries[:5]
         processes = [each.describe() for each in users_of([self._folder]) if each.pid != self._redis.pid]
         table.want("processes left", len(processes), 0)
         table.wrong += processes[:5]
@@ -210,16 +222,18 @@ class Soak:
             table.rows.append((f"memory of the {kind}, MiB", f"{before:.1f} before, {after:.1f} after"))
             if not is_flat:
                 table.wrong.append(f"memory of the {kind} grew from {before:.1f} to {after:.1f} MiB")
+        for kind, count in memory.unjudged().items():
+            table.rows.append((f"memory of the {kind}", f"not judged: {count} samples are too few"))
         return table
 
     def _add_ends(self, table: Table, ends: Ends) -> None:
         one, replaced = ends.counts["with exactly one final state"], ends.counts["worker_lost that was replaced"]
         table.want("with exactly one final state", one, len(self._sent) - replaced)
-        untold = "attempts whose worker was killed before the first line"
-        for name in ("lost with their worker", "worker_lost that was replaced", "attempts recorded", untold):
+        shown = ("lost with their worker", "worker_lost that was replaced", MOST_AT_ONCE, "attempts recorded", UNTOLD)
+        for name in shown:
             table.rows.append((name, ends.counts[name]))
         table.want(
-            "children started", ends.counts["children started"], ends.counts["attempts recorded"] - ends.counts[untold]
+            "children started", ends.counts["children started"], ends.counts["attempts recorded"] - ends.counts[UNTOLD]
         )
         if self._unsure:
             table.rows.append(("ids that were taken when they were sent again", self._unsure))
