@@ -74,9 +74,8 @@ def test_a_pool_process_without_memory_leaves_no_execution_without_an_end(batch:
         ends = {name: (end.status, end.error["type"] if end.error else None) for name, end in found.items()}
         assert {status for status, _ in ends.values()} <= {"succeeded", "error"}, ends
         assert ends["big"] != SUCCEEDED or not alive(process), "the limit was none"
-        # As the kernel does it. CPython's Thread.start() waits for ever where the new thread has no memory to begin.
         if alive(process):
-            os.kill(process, signal.SIGKILL)
+            os.kill(process, signal.SIGKILL)  # as the kernel does it
         send_big(batch, "rich")
         assert batch.handles["rich"].result(60).succeeded
         # One of them may have been begun without memory for a child.
