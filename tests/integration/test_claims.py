@@ -342,8 +342,9 @@ def test_an_idempotency_key_needs_shared_state(tmp_path: Path) -> None:
         enqueue("work.add", {"a": 1}, idempotency_key="x", app=place.client())
 
 
-def test_a_chain_and_a_chord_go_on_after_a_lost_worker(place: Place, client: Celery, workers: Any) -> None:
-    first = workers("one", "-c", "3")
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_chain_and_a_chord_go_on_after_a_lost_worker(place: Place, client: Celery, workers: Any, pool: str) -> None:
+    first = workers("one", "-P", pool, "-c", "3")
     task = client.tasks[run_action.name]
     file, again, after = place.folder / "file", place.folder / "again", place.folder / "after"
     failing = chain(
@@ -363,7 +364,7 @@ def test_a_chain_and_a_chord_go_on_after_a_lost_worker(place: Place, client: Cel
     unchorded = chord(header, body).apply_async().id
     wait_until(lambda: starts(file) and starts(again) and starts(lost), "all have started")
     first.kill(signal.SIGKILL)
-    workers("two", "-c", "2")
+    workers("two", "-P", pool, "-c", "2")
     again.with_name("again.go").touch()
     assert chorded.get(timeout=SECONDS)["status"] == "succeeded"
     for each in (place.folder / "error", mourned):

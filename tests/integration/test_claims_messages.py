@@ -143,7 +143,7 @@ def test_a_warm_shutdown_gives_back_what_waits_and_another_worker_has_it_soon(
             batch.check()
 
 
-@pytest.mark.parametrize("pool", ["prefork"])
+@POOLS
 def test_no_clock_of_a_worker_decides_nor_a_jump_of_one(batch: Batch, tmp_path: Path, start: Start) -> None:
     environs = {}
     wrong = tmp_path / "wrong"
