@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -28,6 +29,8 @@ class LivePage(NamedTuple):
     """What to ask with next."""
     has_more: bool
     """Whether to ask again at once."""
+    fault: str = ""
+    """The class of what was raised where it can't be read; then there are no events, and `after` is as it was."""
 
 
 def is_place(text: str) -> bool:
@@ -35,13 +38,22 @@ def is_place(text: str) -> bool:
     return _PLACE.fullmatch(text) is not None
 
 
-def read_live_page(app: Celery, execution_id: int, after: str = BEGINNING) -> LivePage | None:
+def read_live_page(app: Celery, execution_id: int, after: str, log: logging.Logger) -> LivePage | None:
     """Give the events behind `after`; None where there is no shared state. An unknown `after` is the beginning.
 
-    Raises what the client raises, within half a second where the server is away.
+    Raises nothing. Where the server is away the page says so within half a second, and `log` has a line.
     """
     if not is_place(after):
         after = BEGINNING
+    try:
+        return _read(app, execution_id, after)
+    except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL
+        fault = type(error).__name__
+        log.warning("the output of execution %s can't be read: %s", execution_id, fault)
+        return LivePage((), after, has_more=False, fault=fault)
+
+
+def _read(app: Celery, execution_id: int, after: str) -> LivePage | None:
     state = shared_state(app)
     if state is None:
         return None

@@ -20,6 +20,7 @@ from tests.integration.workers import Place, make_place, worker
 from tests.nodes import PING_TASKS, LocalContainer, RedisContainer, WorkerContainer
 from tests.redis_server import RedisServer
 from tests.servers import used_server
+from tests.vault import StoredVault, start_stored
 
 Node = TypeVar("Node", bound=Any)
 
@@ -70,6 +71,16 @@ def batch(claims_place: Place) -> Batch:
     app = claims_place.client()
     app.main = "attune_tasks"  # by whose name the shared state is told from others
     return Batch(claims_place, app)
+
+
+@pytest.fixture(scope="module")
+def stored_vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredVault]:
+    """Run a Vault that a module may stop, seal and start again: it keeps its data in files."""
+    server = start_stored(tmp_path_factory.mktemp("vault"))
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.vault_place import VALUE, VaultWorker, vault_worker
 from tests.redis_server import RedisServer
-from tests.vault import StoredVault, start_stored
+from tests.vault import StoredVault
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
@@ -16,23 +16,14 @@ pytestmark = pytest.mark.timeout(180)
 SECONDS = 60.0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredVault]:
-    server = start_stored(tmp_path_factory.mktemp("vault"))
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
 @pytest.fixture(scope="module", params=["prefork", "threads"])
 def setup(
     request: pytest.FixtureRequest,
-    server: StoredVault,
+    stored_vault: StoredVault,
     redis_server: RedisServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[VaultWorker]:
-    vault = server.vault
+    vault = stored_vault.vault
     kv = vault.kv()
     vault.put(kv, "app/api", {"key": VALUE})
     settings = {"url": vault.url, "mount": kv, "token": vault.token}
@@ -46,21 +37,21 @@ def setup(
 
 
 @pytest.mark.parametrize("outage", ["down", "stopped"])
-def test_what_needs_a_secret_waits_for_vault(setup: VaultWorker, server: StoredVault, outage: str) -> None:
+def test_what_needs_a_secret_waits_for_vault(setup: VaultWorker, stored_vault: StoredVault, outage: str) -> None:
     setup.works("tell")
     if outage == "stopped":
-        with server.frozen():
+        with stored_vault.frozen():
             handles = [setup.start("tell") for _ in range(4)]
             wait_until(lambda: all(setup.state(each) == "RETRY" for each in handles), "all wait", SECONDS)
             assert {handle.status() for handle in handles} == {"pending"}
     else:
-        server.stop()
+        stored_vault.stop()
         try:
             handles = [setup.start("tell") for _ in range(4)]
             wait_until(lambda: all(setup.state(each) == "RETRY" for each in handles), "all wait", SECONDS)
         finally:
-            server.start()
-            server.unseal()
+            stored_vault.start()
+            stored_vault.unseal()
     for handle in handles:
         result = handle.result(SECONDS)
         assert result.succeeded

@@ -14,7 +14,7 @@ from attune_tasks.tasks import run_action
 from tests.integration.vault_place import VALUE, VaultWorker, vault_worker
 from tests.redis_server import RedisServer
 from tests.tcp_proxy import TcpProxy
-from tests.vault import StoredVault, start_stored
+from tests.vault import StoredVault
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
@@ -23,18 +23,9 @@ SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredVault]:
-    server = start_stored(tmp_path_factory.mktemp("vault"))
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def vault_proxy(server: StoredVault) -> Iterator[TcpProxy]:
+def vault_proxy(stored_vault: StoredVault) -> Iterator[TcpProxy]:
     """Stand between the worker and Vault."""
-    proxy = TcpProxy(int(server.url.rpartition(":")[2]))
+    proxy = TcpProxy(int(stored_vault.url.rpartition(":")[2]))
     yield proxy
     proxy.cut()
 
@@ -49,22 +40,22 @@ def cut(proxy: TcpProxy) -> Iterator[None]:
 
 
 @contextmanager
-def down(server: StoredVault) -> Iterator[None]:
-    server.stop()
+def down(stored_vault: StoredVault) -> Iterator[None]:
+    stored_vault.stop()
     try:
         yield
     finally:
-        server.start()
-        server.unseal()
+        stored_vault.start()
+        stored_vault.unseal()
 
 
 @contextmanager
-def sealed(server: StoredVault) -> Iterator[None]:
-    server.seal()
+def sealed(stored_vault: StoredVault) -> Iterator[None]:
+    stored_vault.seal()
     try:
         yield
     finally:
-        server.unseal()
+        stored_vault.unseal()
 
 
 Outage = Callable[[StoredVault], AbstractContextManager[None]]
@@ -114,12 +105,12 @@ class Flow:
 @pytest.fixture(scope="module")
 def setup(
     request: pytest.FixtureRequest,
-    server: StoredVault,
+    stored_vault: StoredVault,
     vault_proxy: TcpProxy,
     redis_server: RedisServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[VaultWorker]:
-    vault = server.vault
+    vault = stored_vault.vault
     kv = vault.kv()
     vault.put(kv, "app/api", {"key": VALUE})
     settings = {"url": f"http://127.0.0.1:{vault_proxy.port}", "mount": kv, "token": vault.token}
@@ -135,12 +126,12 @@ def setup(
 
 @pytest.mark.parametrize(("setup", "outage"), CASES, indirect=["setup"])
 def test_a_chain_and_a_chord_outlive_an_outage_of_vault_or_end_in_their_errbacks(
-    setup: VaultWorker, server: StoredVault, vault_proxy: TcpProxy, request: pytest.FixtureRequest, outage: str
+    setup: VaultWorker, stored_vault: StoredVault, vault_proxy: TcpProxy, request: pytest.FixtureRequest, outage: str
 ) -> None:
     _, policy = request.node.callspec.params["setup"]
     flow = Flow(setup)
     wanted = {states.RETRY} if policy == "retry" else {states.FAILURE}
-    with cut(vault_proxy) if outage == "cut off" else OUTAGES[outage](server):
+    with cut(vault_proxy) if outage == "cut off" else OUTAGES[outage](stored_vault):
         for name in ("first", "before", "part"):
             flow.release(name)
         wait_until(lambda: {flow.state(each) for each in flow.needy} == wanted, "both have met it", SECONDS)

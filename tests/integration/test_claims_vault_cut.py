@@ -15,7 +15,7 @@ from tests.integration.vault_place import toml
 from tests.integration.workers import Place, make_place, worker
 from tests.redis_server import RedisServer
 from tests.tcp_proxy import TcpProxy
-from tests.vault import StoredVault, start_stored
+from tests.vault import StoredVault
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(240)
@@ -23,19 +23,10 @@ pytestmark = pytest.mark.timeout(240)
 SECONDS = 60.0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredVault]:
-    server = start_stored(tmp_path_factory.mktemp("vault"))
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
 @pytest.fixture
-def vault_proxy(server: StoredVault) -> Iterator[TcpProxy]:
+def vault_proxy(stored_vault: StoredVault) -> Iterator[TcpProxy]:
     """Stand between the workers and Vault."""
-    proxy = TcpProxy(int(server.url.rpartition(":")[2]))
+    proxy = TcpProxy(int(stored_vault.url.rpartition(":")[2]))
     yield proxy
     proxy.cut()
 
@@ -49,9 +40,9 @@ def claims_place(tmp_path_factory: pytest.TempPathFactory, durable_redis: RedisS
 
 
 @pytest.fixture
-def cut_batch(batch: Batch, pool: str, server: StoredVault, vault_proxy: TcpProxy) -> Iterator[Batch]:
+def cut_batch(batch: Batch, pool: str, stored_vault: StoredVault, vault_proxy: TcpProxy) -> Iterator[Batch]:
     """Give a batch of which each is where it is to be, on two workers that reach Vault by the proxy."""
-    vault = server.vault
+    vault = stored_vault.vault
     kv = vault.kv()
     vault.put(kv, "work/api", SECRETS)
     config = batch.place.folder / "attune-tasks.toml"

@@ -349,7 +349,7 @@ def test_a_stream_that_can_not_be_read_is_told_without_its_address(
         msg = f"redis://:{VALUE}@state can't be reached"
         raise ConnectionError(msg)
 
-    monkeypatch.setattr("attune_tasks._celery.live_page.read_live_page", fail)
+    monkeypatch.setattr("attune_tasks._celery.live_page._read", fail)
     answer = client.get(f"/attune/executions/{new_execution_id()}/output?after=5-0")
     told = json_of(answer)
     assert (told["error"], told["after"], told["ended"]) == ("ConnectionError", "5-0", False)

@@ -223,6 +223,7 @@ def test_a_stream_that_fails_between_two_reads_is_told_and_read_on_later(
     django_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The execution ends between the two: only then is it read twice."""
+    from attune_tasks._celery import live_page
     from attune_tasks._celery.live_events import OutputEvent
     from attune_tasks._celery.live_page import LivePage
     from attune_tasks.contrib.django import output
@@ -245,7 +246,7 @@ def test_a_stream_that_fails_between_two_reads_is_told_and_read_on_later(
         execution.save()
         return execution
 
-    monkeypatch.setattr(output, "read_live_page", read)
+    monkeypatch.setattr(live_page, "_read", read)
     monkeypatch.setattr(output, "refresh", refresh)
     ada = django_site.user("ada")
     Execution.objects.create(execution_id=7, task_id="x", action="work.add", user=ada, status="running")

@@ -6,7 +6,7 @@ import logging
 from typing import Any, Final
 
 from attune_tasks._celery.enqueueing import app_or_default
-from attune_tasks._celery.live_page import BEGINNING, LivePage, is_place, read_live_page
+from attune_tasks._celery.live_page import BEGINNING, is_place, read_live_page
 from attune_tasks.contrib.django.keeping import refresh
 from attune_tasks.contrib.django.models import Execution
 
@@ -27,21 +27,21 @@ def output_of(execution: Execution, after: str = "") -> dict[str, Any]:
     if after != _FROM_RECORD and not is_place(after):
         after = ""
     app = app_or_default(None)
-    error = ""
     page = None
     if after != _FROM_RECORD:
         # First the end, then the stream: what was written before the end is there by now.
-        page, error = _read(app, execution, after or BEGINNING)
-        if not error:
+        page = read_live_page(app, execution.execution_id, after or BEGINNING, logger)
+        if page is None or not page.fault:
             had_ended = execution.has_ended
             execution = refresh(execution, app)
             if execution.has_ended and not had_ended and page is not None:
-                again, error = _read(app, execution, page.after)
+                again = read_live_page(app, execution.execution_id, page.after, logger)
                 if again is not None:
                     page = again._replace(events=[*page.events, *again.events])
     events = [event.to_dict() for event in page.events] if page else []
     place = page.after if page else after
     has_more = page.has_more if page else False
+    error = page.fault if page else ""
     if execution.has_ended and place in {"", BEGINNING}:
         events = _from_record(execution)  # there is no stream, or it has expired, or can't be read
         place = _FROM_RECORD
@@ -52,16 +52,6 @@ def output_of(execution: Execution, after: str = "") -> dict[str, Any]:
         "events": events,
         "error": error,
     }
-
-
-def _read(app: Any, execution: Execution, after: str) -> tuple[LivePage | None, str]:
-    """Read from the stream; where that can't be, give the class of what was raised."""
-    try:
-        return read_live_page(app, execution.execution_id, after), ""
-    except Exception as caught:  # noqa: BLE001 - the client's own, whose text may quote the URL
-        error = type(caught).__name__
-        logger.warning("the output of execution %s can't be read: %s", execution.execution_id, error)
-        return None, error
 
 
 def _from_record(execution: Execution) -> list[dict[str, Any]]:

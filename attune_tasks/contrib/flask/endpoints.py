@@ -117,15 +117,9 @@ def _output(execution: str) -> Response:
     after = request.args.get("after") or BEGINNING
     if not is_place(after):
         refuse(HTTPStatus.BAD_REQUEST, "bad_request", "after: expected that of the answer before, or nothing")
-    page, fault = None, ""
-    try:
-        page = read_live_page(_bound().celery, execution_id, after)
-    except Exception as error:  # noqa: BLE001 - the client's own, whose text may quote the URL
-        fault = type(error).__name__
-        logger.warning("the output of execution %s can't be read: %s", execution_id, fault)
-    page = page or LivePage((), after, has_more=False)
-    told = {"execution_id": str(execution_id), "task_id": handle.task_id, "status": stands, "error": fault}
-    has_ended = stands not in _NOT_ENDED and not page.has_more and not fault
+    page = read_live_page(_bound().celery, execution_id, after, logger) or LivePage((), after, has_more=False)
+    told = {"execution_id": str(execution_id), "task_id": handle.task_id, "status": stands, "error": page.fault}
+    has_ended = stands not in _NOT_ENDED and not page.has_more and not page.fault
     events = [event.to_dict() for event in page.events]
     return jsonify({**told, "events": events, "after": page.after, "ended": has_ended})
 
